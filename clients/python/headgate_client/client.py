@@ -1,0 +1,211 @@
+"""The two clients. What they share, and that is all but the waiting, is in `Caller`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from math import isinf
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import grpc
+
+from headgate_client.channel import DEFAULT_TARGET, channel_options
+from headgate_client.request import build_request, metadata_pairs
+from headgate_client.status import translated
+from headgate_client.stream import AsyncStream, Stream
+from headgate_client.v1 import chat_pb2_grpc
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from headgate_client.messages import Messages
+    from headgate_client.request import CallParams, Metadata
+    from headgate_client.stream import OnFinished
+    from headgate_client.v1 import chat_pb2 as pb
+
+
+class Outgoing(NamedTuple):
+    """One call, ready to be made."""
+
+    request: pb.ChatRequest
+    timeout: float | None
+    metadata: tuple[tuple[str, str | bytes], ...]
+
+
+class Caller:
+    """Where calls go, and what goes with each of them."""
+
+    def __init__(
+        self,
+        target: str,
+        credentials: grpc.ChannelCredentials | None,
+        token: str | None,
+        metadata: Metadata | None,
+        timeout: float | None,
+    ) -> None:
+        self.target = target
+        self._credentials = credentials
+        self._timeout = timeout
+        bearer = [("authorization", f"Bearer {token}")] if token else []
+        self._metadata = (*metadata_pairs(metadata), *bearer)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.target}>"
+
+    def _outgoing(self, messages: Messages, params: CallParams) -> Outgoing:
+        fields: dict[str, Any] = dict(params)
+        timeout = fields.pop("timeout", None)
+        timeout = self._timeout if timeout is None else timeout
+        return Outgoing(
+            timeout=None if timeout is None or isinf(timeout) else timeout,
+            metadata=(*self._metadata, *metadata_pairs(fields.pop("metadata", None))),
+            request=build_request(messages, fields),
+        )
+
+
+class Client(Caller):
+    """A headgate, for programs with threads. The channel opens at the first call.
+
+    gRPC's channels do not survive a fork: make the client in the process that uses it.
+
+    Args:
+        target: gRPC's name of the server: `host:port`, `dns:///host:port`, `unix:/path`.
+        credentials: for TLS, as from grpc.ssl_channel_credentials(); None is plaintext.
+        token: sent with every call as `authorization: Bearer TOKEN`.
+        metadata: further metadata for every call.
+        timeout: seconds for every call, streams included, that does not say otherwise.
+        channel: a ready channel to use instead of opening one; it is yours to close.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+        metadata: Metadata | None = None,
+        timeout: float | None = None,
+        channel: grpc.Channel | None = None,
+    ) -> None:
+        super().__init__(target, credentials, token, metadata, timeout)
+        self._lock = threading.Lock()
+        self._owned: grpc.Channel | None = None
+        self._stub = chat_pb2_grpc.ChatServiceStub(channel) if channel is not None else None
+
+    def chat(self, messages: Messages, **params: Unpack[CallParams]) -> pb.ChatResponse:
+        """Ask, and wait for the whole answer.
+
+        Raises:
+            HeadgateError: the call failed.
+            TypeError, ValueError: the request cannot be built; nothing was sent.
+        """
+        call = self._outgoing(messages, params)
+        with translated():
+            return self._service().Chat(call.request, timeout=call.timeout, metadata=call.metadata)
+
+    def stream_chat(self, messages: Messages, **params: Unpack[CallParams]) -> Stream:
+        """Ask, and read the answer while it is made; errors as `chat`, while iterating."""
+        return self._stream(messages, params)
+
+    def _stream(
+        self, messages: Messages, params: CallParams, on_finished: OnFinished | None = None
+    ) -> Stream:
+        call = self._outgoing(messages, params)
+        stream = self._service().StreamChat(
+            call.request, timeout=call.timeout, metadata=call.metadata
+        )
+        return Stream(stream, on_finished)
+
+    def _service(self) -> chat_pb2_grpc.ChatServiceStub:
+        with self._lock:
+            if self._stub is None:
+                self._owned = self._open()
+                self._stub = chat_pb2_grpc.ChatServiceStub(self._owned)
+            return self._stub
+
+    def _open(self) -> grpc.Channel:
+        if self._credentials is None:
+            return grpc.insecure_channel(self.target, channel_options())
+        return grpc.secure_channel(self.target, self._credentials, channel_options())
+
+    def close(self) -> None:
+        """Close the channel, and with it every running call; a later call opens a new one."""
+        with self._lock:
+            if self._owned is not None:
+                self._owned.close()
+                self._owned = self._stub = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(Caller):
+    """As Client, for asyncio. Make one for each event loop; the channel opens at the first call."""
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+        metadata: Metadata | None = None,
+        timeout: float | None = None,
+        channel: grpc.aio.Channel | None = None,
+    ) -> None:
+        super().__init__(target, credentials, token, metadata, timeout)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._owned: grpc.aio.Channel | None = None
+        self._stub = chat_pb2_grpc.ChatServiceStub(channel) if channel is not None else None
+
+    async def chat(self, messages: Messages, **params: Unpack[CallParams]) -> pb.ChatResponse:
+        """As Client.chat."""
+        call = self._outgoing(messages, params)
+        with translated():
+            return await self._service().Chat(
+                call.request, timeout=call.timeout, metadata=call.metadata
+            )
+
+    def stream_chat(self, messages: Messages, **params: Unpack[CallParams]) -> AsyncStream:
+        """As Client.stream_chat; not to be awaited: iterate, or use it in an `async with`."""
+        return self._stream(messages, params)
+
+    def _stream(
+        self, messages: Messages, params: CallParams, on_finished: OnFinished | None = None
+    ) -> AsyncStream:
+        call = self._outgoing(messages, params)
+        stream = self._service().StreamChat(
+            call.request, timeout=call.timeout, metadata=call.metadata
+        )
+        return AsyncStream(stream, on_finished)
+
+    def _service(self) -> chat_pb2_grpc.ChatServiceAsyncStub:
+        loop = asyncio.get_running_loop()
+        if self._stub is None:
+            self._owned = self._open()
+            self._stub = chat_pb2_grpc.ChatServiceStub(self._owned)
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise RuntimeError("this AsyncClient belongs to another event loop; make one for each")
+        return self._stub
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self.target, channel_options())
+        return grpc.aio.secure_channel(self.target, self._credentials, channel_options())
+
+    async def close(self) -> None:
+        """Close the channel, and with it every running call; a later call opens a new one."""
+        owned = self._owned
+        if owned is not None:
+            self._owned = self._stub = self._loop = None
+            await owned.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,94 @@
+"""Puts headgate-chat together and runs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import grpc
+
+from headgate_client.client import Client
+from headgate_client.conversation import Conversation
+from headgate_client.terminal.chat import Chat
+from headgate_client.terminal.keyboard import piped_lines, typed_lines
+from headgate_client.terminal.options import Options, parse_options
+from headgate_client.terminal.screen import PipeScreen, TerminalScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headgate_client.request import CallParams
+    from headgate_client.terminal.screen import Screen
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0; 1 when something in a pipe went wrong; 2 for a file that is not there."""
+    options = parse_options(arguments)
+    try:
+        client = _client(options)
+    except OSError as error:
+        sys.stderr.write(f"headgate-chat: cannot read {error.filename}: {error.strerror}\n")
+        return 2
+    with client:
+        return _talk(client, options)
+
+
+def _talk(client: Client, options: Options) -> int:
+    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    for stream in (sys.stdin, sys.stdout):
+        _tolerant(stream)
+    screen: Screen = TerminalScreen() if at_terminal else PipeScreen()
+    conversation = Conversation(client, options.system)
+    chat = Chat(conversation, screen, _params(options, at_terminal=at_terminal), options.target)
+    if at_terminal:
+        screen.note(f"headgate at {options.target}. /help lists the commands, Ctrl-D leaves.")
+        _typed(chat, screen)
+        return 0
+    return _piped(chat)
+
+
+def _typed(chat: Chat, screen: Screen) -> None:
+    for line in typed_lines():
+        try:
+            if not chat.take(line):
+                return
+        except KeyboardInterrupt:
+            screen.note("stopped; /retry asks again")
+
+
+def _piped(chat: Chat) -> int:
+    try:
+        for line in piped_lines(sys.stdin):
+            if not chat.take(line):
+                break
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough, and stdout must not complain at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1 if chat.failed else 0
+
+
+def _params(options: Options, *, at_terminal: bool) -> CallParams:
+    # Queue updates commit a call, so a pipe, which shows none, keeps its retries instead.
+    return {
+        "model": options.model,
+        "temperature": options.temperature,
+        "queue_updates": at_terminal or None,
+    }
+
+
+def _client(options: Options) -> Client:
+    roots = options.ca_file.read_bytes() if options.ca_file else None
+    secure = options.tls or options.ca_file is not None
+    return Client(
+        options.target,
+        credentials=grpc.ssl_channel_credentials(roots) if secure else None,
+        token=options.token_file.read_text("utf-8").strip() if options.token_file else None,
+    )
+
+
+def _tolerant(stream: object) -> None:
+    """Show and read what the locale cannot say as question marks, instead of failing."""
+    if reconfigure := getattr(stream, "reconfigure", None):
+        reconfigure(errors="replace")

@@ -1,0 +1,73 @@
+"""The retry budget: retries stay a small share of the calls, whatever fails."""
+
+from __future__ import annotations
+
+import math
+
+FADES_IN = 10.0
+"""Seconds in which unused share fades to 1/e: a calm hour must not pay for a storm."""
+
+
+class RetryBudget:
+    """Allows retries up to a share of the calls, and never fewer than a floor per second.
+
+    Two accounts, and a retry is allowed when either has a whole retry in it: every call pays
+    `share` into one, every second pays `floor` into the other, and each retry takes from both.
+    So over any time the retries are at most `share` of the calls plus the floor of that time (and
+    of one second before), and where there are many calls the floor adds nothing.
+
+    Args:
+        share: retries per call, 0 or more (retry.budget).
+        floor: retries a second that are always allowed, 0 or more (retry.budget_floor).
+    """
+
+    __slots__ = ("_floor", "_floor_account", "_now", "_share", "_share_account")
+
+    def __init__(self, share: float = 0.2, floor: float = 10.0) -> None:
+        for name, value in (("budget", share), ("budget_floor", floor)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"retry.{name} is {value:g}; it must be 0 or more")
+        self._share = share
+        self._floor = floor
+        self._share_account = 0.0
+        self._floor_account = self._floor_limit
+        self._now = -math.inf
+
+    def __repr__(self) -> str:
+        share, floor = self._share_account, self._floor_account
+        return f"<RetryBudget [{share:.1f} by share | {floor:.1f} by floor]>"
+
+    def call(self, now: float, *, previous_attempts: int = 0) -> None:
+        """A call came in; one that somebody in front of us retries counts as a retry.
+
+        Args:
+            now: monotonic seconds.
+            previous_attempts: as `grpc-previous-rpc-attempts` (`x-envoy-attempt-count` less one).
+        """
+        self._pass_to(now)
+        if previous_attempts > 0:
+            self._spend()
+        else:
+            self._share_account += self._share
+
+    def allow(self, now: float) -> bool:
+        """Whether one more attempt may be made now; yes spends it."""
+        self._pass_to(now)
+        if max(self._share_account, self._floor_account) < 1:
+            return False
+        self._spend()
+        return True
+
+    @property
+    def _floor_limit(self) -> float:
+        return max(1.0, self._floor) if self._floor else 0.0
+
+    def _spend(self) -> None:
+        self._share_account = max(0.0, self._share_account - 1)
+        self._floor_account = max(0.0, self._floor_account - 1)
+
+    def _pass_to(self, now: float) -> None:
+        elapsed = max(0.0, now - self._now) if self._now > -math.inf else 0.0
+        self._now = max(self._now, now)
+        self._share_account *= math.exp(-elapsed / FADES_IN)
+        self._floor_account = min(self._floor_limit, self._floor_account + self._floor * elapsed)

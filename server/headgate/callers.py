@@ -1,0 +1,130 @@
+"""The callers door: each caller's own allowance, once per call."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from headgate.errors import CallerLimit, Draining, Refused
+from headgate.throttle.door import DEADLINE_RESERVE
+from headgate.throttle.pacer import Pace
+from headgate.throttle.store import MemoryStore
+from headgate.throttle.throttle import Throttle
+from headgate.throttle.ticket import Patience
+from headgate.throttle.turnstile import Turnstile
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headgate.config import CallerLimits, CallersSettings
+    from headgate.throttle.ticket import Ticket
+    from headgate.upstream import Call, Chunk, Upstream
+
+# Callers whose schedules are remembered; idle ones are forgotten beyond it.
+MAX_REMEMBERED = 10_000
+
+
+class CallersDoor:
+    """Rate, gap and concurrency of one caller at a time; a call over it waits, or is refused.
+
+    Args:
+        inner: the doors that all callers share.
+        settings: the limits, by caller.
+    """
+
+    def __init__(self, inner: Upstream, settings: CallersSettings) -> None:
+        self._inner = inner
+        self._settings = settings
+        self._turnstiles: dict[str, Turnstile] = {}
+
+    def __repr__(self) -> str:
+        return f"<CallersDoor [{len(self._turnstiles)} remembered]>"
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """See `Upstream`.
+
+        Raises:
+            CallerLimit: over the allowance, and the wait for it would be too long.
+        """
+        limits = self._settings.of(call.caller)
+        if _unlimited(limits):
+            async with self._inner.open(call) as chunks:
+                yield chunks
+            return
+        turnstile = self._turnstile(call.caller, limits)
+        async with turnstile.passing(
+            lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued
+        ) as ticket:
+            await turnstile.start(ticket)
+            async with self._inner.open(call) as chunks:
+                yield chunks
+
+    def drain(self, seconds: float) -> None:
+        """Refuse all who wait for their own allowance."""
+        for turnstile in self._turnstiles.values():
+            turnstile.drain(seconds)
+
+    def _turnstile(self, caller: str, limits: CallerLimits) -> Turnstile:
+        turnstile = self._turnstiles.pop(caller, None)
+        if turnstile is None:
+            self._forget_idle()
+            pace = Pace(
+                rate=limits.rate, min_interval=limits.min_interval, burst=limits.burst, margin=0.0
+            )
+            turnstile = Turnstile(
+                Throttle(
+                    MemoryStore(pace),
+                    max_in_flight=limits.max_in_flight,
+                    max_queue=limits.max_queue,
+                )
+            )
+        self._turnstiles[caller] = turnstile  # the latest stands last
+        return turnstile
+
+    def _forget_idle(self) -> None:
+        """Make room by forgetting those who have used nothing lately, the longest unseen first."""
+        if len(self._turnstiles) < MAX_REMEMBERED:
+            return
+        for caller in list(islice(self._turnstiles, 2)):
+            if self._turnstiles[caller].rested:
+                del self._turnstiles[caller]
+
+
+def _unlimited(limits: CallerLimits) -> bool:
+    return limits.rate == math.inf and not limits.min_interval and limits.max_in_flight == math.inf
+
+
+def _enqueue(turnstile: Turnstile, call: Call, limits: CallerLimits, now: float) -> Ticket:
+    waits = {"callers.max_wait": limits.max_wait}
+    if call.max_queue_wait is not None:
+        waits["max_queue_wait"] = call.max_queue_wait
+    patience = Patience.within(
+        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=waits
+    )
+    try:
+        return turnstile.throttle.enqueue(
+            now,
+            call.caller,
+            patience=patience,
+            priority=min(call.priority, limits.max_priority),
+        )
+    except Draining:
+        raise
+    except Refused as refusal:
+        raise CallerLimit(
+            f"over this caller's own allowance ({_words(limits)})", retry_after=refusal.retry_after
+        ) from refusal
+
+
+def _words(limits: CallerLimits) -> str:
+    words = []
+    if limits.rate < math.inf:
+        words.append(f"{limits.rate:g} calls a second")
+    if limits.min_interval:
+        words.append(f"{limits.min_interval:g} s apart")
+    if limits.max_in_flight < math.inf:
+        words.append(f"{limits.max_in_flight} at once")
+    return ", ".join(words)

@@ -1,0 +1,43 @@
+"""Every setting once: name, default, one line of help, and what is allowed.
+
+File (TOML), environment, flags, `headgate check` and the README's table all derive from the
+models in `sections`; `load` puts the sources together.
+"""
+
+from headgate.config.effective import effective, limits_line
+from headgate.config.fault import ConfigError, StartError
+from headgate.config.load import load
+from headgate.config.sections import (
+    CallerLimits,
+    CallersSettings,
+    HttpSettings,
+    RetrySettings,
+    SandboxSettings,
+    ServerSettings,
+    SystemPromptSettings,
+    ThrottleSettings,
+    UpstreamSettings,
+)
+from headgate.config.settings import SANDBOX_DEFAULTS, Settings
+from headgate.config.values import Address, parse_address
+
+__all__ = [
+    "SANDBOX_DEFAULTS",
+    "Address",
+    "CallerLimits",
+    "CallersSettings",
+    "ConfigError",
+    "HttpSettings",
+    "RetrySettings",
+    "SandboxSettings",
+    "ServerSettings",
+    "Settings",
+    "StartError",
+    "SystemPromptSettings",
+    "ThrottleSettings",
+    "UpstreamSettings",
+    "effective",
+    "limits_line",
+    "load",
+    "parse_address",
+]

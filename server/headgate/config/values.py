@@ -1,0 +1,245 @@
+"""The kinds of value that a setting can have, each with its own words for what is allowed.
+
+Durations are seconds. "No limit" is `inf` everywhere, in whole-number limits too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+HIDDEN = "***"
+
+
+class Clash(ValueError):
+    """The setting `key` does not go together with others; the text says what is allowed."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(allowed)
+        self.key = key
+        self.value = value
+
+
+class Address(NamedTuple):
+    """Where to listen: `host` (no brackets) and `port`, or `path` of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; port 0 is any free port.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text.startswith("unix:") and len(text) > len("unix:"):
+        return Address(path=text.removeprefix("unix:"))
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = str(ipaddress.IPv6Address(host[1:-1]))
+    elif ":" in host or not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        colon = ""
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError("not an address")
+    return Address(host, int(port))
+
+
+def _listen(text: str) -> str:
+    try:
+        parse_address(text)
+    except ValueError:
+        raise ValueError(
+            "must be HOST:PORT, [IPV6]:PORT or unix:PATH; 0.0.0.0:PORT is every interface"
+        ) from None
+    return text
+
+
+def _http_listen(text: str) -> str:
+    if not text.startswith("unix:"):
+        try:
+            parse_address(text)
+        except ValueError:
+            pass
+        else:
+            return text
+    raise ValueError("must be HOST:PORT or [IPV6]:PORT; 0.0.0.0:PORT is every interface")
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors only
+    return value
+
+
+def _whole(value: object) -> object:
+    """Whole numbers as int, `inf` as float; text as the environment has it."""
+    number: object = value
+    if isinstance(value, str):
+        number = _from_text(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise ValueError("must be a whole number or inf")  # noqa: TRY004 - as above
+    if number == math.inf:
+        return math.inf
+    if math.isnan(number) or number != math.floor(number):
+        raise ValueError("must be a whole number or inf")
+    return int(number)
+
+
+def _from_text(text: str) -> float | None:
+    try:
+        return int(text)
+    except ValueError:
+        return math.inf if text.strip().lower() in {"inf", "+inf", "infinity"} else None
+
+
+def _auto(value: object) -> object:
+    """Text as the environment has it: auto, true or false."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if not isinstance(value, bool) and value != "auto":
+        raise ValueError("must be auto, true or false")
+    return value
+
+
+def _nothing_if_empty(value: object) -> object:
+    """The environment and TOML have no null: an empty text unsets."""
+    return None if value == "" else value
+
+
+def _list(value: object) -> object:
+    """A list may be written as JSON or separated by commas, for flags and the environment."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _json(value, "must be a JSON list, or words separated by commas")
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _table(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return _json(value, 'must be a JSON object such as {"name": "value"}') if value else {}
+
+
+def _json(text: str, allowed: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
+def _url(text: str) -> str:
+    allowed = "must be the full URL of the chat endpoint, such as http://127.0.0.1:8000/v1/chat/completions"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(allowed)
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or password; use upstream.api_key or headers")
+    return text
+
+
+def _proxy(text: str) -> str:
+    if text != "environment":
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("must be http://HOST:PORT, https://HOST:PORT or environment")
+    return text
+
+
+def conceal(text: str) -> str:
+    """The text with the user and password of every URL in it hidden."""
+    return _USER_INFO.sub(HIDDEN + "@", text)
+
+
+def check_secret(text: str) -> str:
+    """A secret that can stand in an HTTP header.
+
+    Raises:
+        ValueError: it cannot; the message does not quote it.
+    """
+    if not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("must be one line of printable ASCII, without spaces around it")
+    if text == HIDDEN:
+        raise ValueError("must be the secret itself; *** is what `headgate check` prints instead")
+    return text
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    check_secret(value.get_secret_value())
+    return value
+
+
+def _headers(value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, secret in value.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of an HTTP header")
+        try:
+            check_secret(secret.get_secret_value())
+        except ValueError as error:
+            raise ValueError(f"the value of {name} {error}") from None
+    return value
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise ValueError("each must be an origin such as https://example.org, or *")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError("each must be a network such as 10.0.0.0/8 or an IP address") from None
+
+
+def _store(text: str) -> str:
+    if text != "memory":
+        raise ValueError("must be memory: stores that are shared are not available in this version")
+    return text
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Limit = Annotated[int | float, BeforeValidator(_whole)]
+AutoOrBool = Annotated[Literal["auto"] | bool, BeforeValidator(_auto)]
+# At least 0; `Finite` ones may not be inf.
+Seconds = Annotated[Number, Field(ge=0)]
+FiniteSeconds = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+# A timer of 0 would end every call before it starts.
+Timeout = Annotated[Number, Field(gt=0)]
+Rate = Annotated[Number, Field(gt=0)]
+Text = Annotated[str | None, BeforeValidator(_nothing_if_empty)]
+Secret = Annotated[
+    Annotated[SecretStr, AfterValidator(_secret)] | None, BeforeValidator(_nothing_if_empty)
+]
+Headers = Annotated[dict[str, SecretStr], BeforeValidator(_table), AfterValidator(_headers)]
+Words = Annotated[list[str], BeforeValidator(_list)]
+Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_list)]
+Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_list)]
+Listen = Annotated[str, AfterValidator(_listen)]
+HttpListen = Annotated[
+    Annotated[str, AfterValidator(_http_listen)] | None, BeforeValidator(_nothing_if_empty)
+]
+Url = Annotated[Annotated[str, AfterValidator(_url)] | None, BeforeValidator(_nothing_if_empty)]
+Proxy = Annotated[Annotated[str, AfterValidator(_proxy)] | None, BeforeValidator(_nothing_if_empty)]
+Store = Annotated[str, AfterValidator(_store)]

@@ -1,0 +1,154 @@
+"""Writes one StreamChat answer: started, deltas, finished, and notices between them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from headgate.answer import delta_event, finished_event, gateway_info, started_event
+from headgate.errors import StreamInterrupted
+from headgate.guard import PeerGone
+from headgate.merge import merge
+from headgate.timer import Timer
+from headgate.upstream import Chunk, Head
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from headgate.notices import Notices
+    from headgate.progress import Progress
+    from headgate.upstream import Place
+    from headgate.v1 import chat_pb2 as pb
+
+
+class EventStream:
+    """The only writer of one RPC.
+
+    Args:
+        context: where the events go.
+        progress: told of the first delta, asked for the figures of `finished`.
+        write_stall_timeout: seconds that one write may wait for the reader.
+        notices: set only for a caller that asked for queue updates or heartbeats.
+    """
+
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        progress: Progress,
+        *,
+        write_stall_timeout: float,
+        clock: Callable[[], float],
+        notices: Notices | None = None,
+    ) -> None:
+        self.position = 0
+        self._context = context
+        self._progress = progress
+        self._stall = write_stall_timeout
+        self._clock = clock
+        self._notices = notices
+        self._lock = asyncio.Lock()
+        self._timer = Timer()
+        self._started = False
+        self._closed = False
+        self._finishes: dict[int, str] = {}
+        self._tail = Chunk(deltas=[], finishes={}, extra={})
+
+    async def send(self, chunk: Chunk) -> None:
+        """Write what a Chunk brought; its deltas merged, because they arrived together."""
+        if not self._started:
+            self._started = True
+            await self._write(started_event(chunk.head or Head(), time.time()))
+        for delta in merge(chunk.deltas):
+            self.position += delta.count
+            await self._write(delta_event(delta, self.position))
+            self._progress.first_delta()
+        if chunk.finishes:
+            self._finishes.update(chunk.finishes)
+        if chunk.usage is not None:
+            self._tail.usage = chunk.usage
+        if chunk.extra:
+            self._tail.extra |= chunk.extra
+
+    async def finish(self, *, system_prompt_applied: bool) -> None:
+        """Write `finished`, the last event."""
+        gateway = gateway_info(self._progress, system_prompt_applied=system_prompt_applied)
+        event = finished_event(self._finishes, self._tail, gateway)
+        self._closed = True
+        await self._write(event)
+
+    @asynccontextmanager
+    async def notifying(self) -> AsyncIterator[None]:
+        """While the block runs, notices are sent when they are due."""
+        if self._notices is None:
+            yield
+            return
+        notifier = asyncio.create_task(self._notify(self._notices))
+        try:
+            yield
+        finally:
+            notifier.cancel()
+            await asyncio.wait({notifier})
+            if not notifier.cancelled():
+                notifier.exception()  # the main writer meets the same fault and reports it
+
+    def close(self) -> None:
+        """Drop the timer."""
+        self._timer.close()
+
+    async def _write(self, event: pb.StreamChatResponse) -> None:
+        try:
+            with self._timer.limit(self._stall):
+                if self._notices is None:
+                    await self._put(event)
+                    return
+                async with self._lock:
+                    await self._put(event)
+                    self._notices.sent(self._clock())
+        except TimeoutError as error:
+            raise StreamInterrupted(
+                f"the reader took nothing for {self._stall:g} s (server.write_stall_timeout)",
+                cause="reader_stalled",
+            ) from error
+
+    async def _put(self, event: pb.StreamChatResponse) -> None:
+        try:
+            await self._context.write(event)
+        except grpc.aio.InternalError as error:
+            raise PeerGone from error
+
+    async def _notify(self, notices: Notices) -> None:
+        wake = asyncio.Event()
+
+        def queued(place: Callable[[], Place]) -> None:
+            notices.queued(place)
+            wake.set()
+
+        self._progress.on_queued = queued
+        self._progress.on_attempt = notices.running
+        while True:
+            wake.clear()
+            await self._send_due(notices)
+            wait = notices.next_at() - self._clock()
+            if wait > 0:
+                await _wait(wake, wait)
+
+    async def _send_due(self, notices: Notices) -> None:
+        """Decided under the lock, so that no notice comes behind the event that ends it."""
+        async with self._lock:
+            event = None if self._closed else notices.due(self._clock())
+            if event is not None:
+                await self._put(event)
+                notices.sent(self._clock())
+
+
+async def _wait(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            await wake.wait()
+    except TimeoutError:
+        pass

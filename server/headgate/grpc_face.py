@@ -1,0 +1,228 @@
+"""ChatService over the corridor: a request becomes a Call, Chunks become events."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headgate.answer import chat_response, gateway_info
+from headgate.errors import DeadlineExceeded, Draining, StreamInterrupted
+from headgate.event_stream import EventStream
+from headgate.guard import Context, guarded
+from headgate.hold import hold
+from headgate.http_calls import OutOfTime, RunningCalls
+from headgate.identity import peer_address
+from headgate.notices import Notices
+from headgate.progress import Progress
+from headgate.translate import RequestReader, extra_from_struct
+from headgate.upstream import Call, Chunk, Upstream, extend
+from headgate.v1 import chat_pb2 as pb
+from headgate.v1 import chat_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from google.protobuf.duration_pb2 import Duration
+
+    from headgate.identity import Identity
+    from headgate.intake import Intake
+
+Answer = TypeVar("Answer")
+MIN_HEARTBEAT = 0.1
+MAX_REQUEST_ID = 128
+
+
+class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
+    """Both methods of headgate.v1.ChatService.
+
+    Args:
+        corridor: the outermost door.
+        intake: the rules that both faces share.
+        identity: names the caller.
+        default_deadline: seconds for a call that names no deadline; inf for none.
+        max_deadline: seconds that no deadline may go beyond; inf for none.
+        write_stall_timeout: seconds that a write may wait for the reader.
+    """
+
+    def __init__(
+        self,
+        corridor: Upstream,
+        intake: Intake,
+        identity: Identity,
+        *,
+        default_deadline: float = math.inf,
+        max_deadline: float = math.inf,
+        write_stall_timeout: float = math.inf,
+    ) -> None:
+        self._corridor = corridor
+        self._intake = intake
+        self._identity = identity
+        self._default_deadline = default_deadline
+        self._max_deadline = max_deadline
+        self._write_stall_timeout = write_stall_timeout
+        self._calls = RunningCalls()
+
+    async def finish(self, grace: float) -> None:
+        """Wait for the running calls for `grace` seconds, then end them with a status."""
+        await self._calls.finish(grace)
+
+    @guarded
+    async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:  # noqa: N802 - the contract's name
+        progress = Progress(asyncio.get_running_loop().time)
+        with self._calls.running():
+            call = self._admit(request, context, progress, stream=False)
+            whole = await self._in_time(call, progress, self._answer(call))
+        gateway = gateway_info(progress, system_prompt_applied=call.system_prompt_applied)
+        return chat_response(whole, time.time(), gateway)
+
+    @guarded
+    async def StreamChat(  # type: ignore[override]  # noqa: N802 - a writing coroutine
+        self, request: pb.ChatRequest, context: Context
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        progress = Progress(clock)
+        call = self._admit(request, context, progress, stream=True)
+        events = EventStream(
+            context,
+            progress,
+            write_stall_timeout=self._write_stall_timeout,
+            clock=clock,
+            notices=_notices(request.stream_options, clock()),
+        )
+        try:
+            with self._calls.running():
+                interval = _seconds(request.stream_options.delta_interval)
+                await self._in_time(call, progress, self._stream(call, events, interval))
+        except StreamInterrupted as error:
+            error.metadata["position_sent"] = str(events.position)
+            raise
+        finally:
+            events.close()
+
+    async def _answer(self, call: Call) -> Chunk:
+        whole = Chunk(deltas=[], finishes={}, extra={})
+        async with self._corridor.open(call) as chunks:
+            async for chunk in chunks:
+                extend(whole, chunk)
+        return whole
+
+    async def _stream(self, call: Call, events: EventStream, interval: float) -> None:
+        async with events.notifying():
+            async with self._corridor.open(call) as chunks:
+                if interval > 0:
+                    held = hold(chunks, interval)
+                    async with aclosing(held):
+                        async for chunk in held:
+                            await events.send(chunk)
+                else:
+                    async for chunk in chunks:
+                        await events.send(chunk)
+            await events.finish(system_prompt_applied=call.system_prompt_applied)
+
+    async def _in_time(
+        self, call: Call, progress: Progress, work: Coroutine[Any, Any, Answer]
+    ) -> Answer:
+        """Do the work before the call's deadline, and before the grace of a stop is over.
+
+        Raises:
+            DeadlineExceeded: naming what the call was at.
+            StreamInterrupted, Draining: the server stops, and the call could not be waited for.
+        """
+        deadline = math.inf if call.deadline is None else call.deadline
+        try:
+            async with self._calls.in_time(deadline):
+                return await work
+        except OutOfTime as error:
+            if not error.cut:
+                raise DeadlineExceeded(progress.phase) from error
+            if progress.phase == "streaming":
+                raise StreamInterrupted("the server is shutting down", cause="draining") from error
+            raise Draining from error
+
+    def _admit(
+        self, request: pb.ChatRequest, context: Context, progress: Progress, *, stream: bool
+    ) -> Call:
+        headers = _headers(context)
+        request_id = _request_id(headers)
+        context.set_trailing_metadata((("x-request-id", request_id),))
+        reader = RequestReader()
+        body = reader.read(request)
+        body.stream = stream
+        _check_options(reader, request)
+        scheduling = request.scheduling
+        return self._intake.admit(
+            body,
+            caller=self._identity.of(peer_address(context.peer()), headers),
+            extra=extra_from_struct(request.extra),
+            deadline=self._deadline(context),
+            system_prompt=reader.system_prompt(request),
+            priority=scheduling.priority,
+            max_queue_wait=_max_queue_wait(scheduling),
+            prior_attempts=_prior_attempts(headers),
+            request_id=request_id,
+            labels=dict(request.labels),
+            observer=progress,
+            found=reader.wrong,
+        )
+
+    def _deadline(self, context: Context) -> float | None:
+        """On the loop's clock; gRPC counts on the wall clock, which may be set back."""
+        remaining = context.time_remaining()
+        seconds = self._default_deadline if remaining is None else remaining
+        seconds = min(seconds, self._max_deadline)
+        return None if seconds == math.inf else asyncio.get_running_loop().time() + seconds
+
+
+def _notices(options: pb.StreamOptions, now: float) -> Notices | None:
+    heartbeat = _seconds(options.heartbeat_interval) or math.inf
+    if not options.queue_updates and heartbeat == math.inf:
+        return None
+    return Notices(now, queue_updates=options.queue_updates, heartbeat=heartbeat)
+
+
+def _check_options(reader: RequestReader, request: pb.ChatRequest) -> None:
+    options = request.stream_options
+    if options.HasField("heartbeat_interval"):
+        path = "stream_options.heartbeat_interval"
+        reader.seconds(path, options.heartbeat_interval, at_least=MIN_HEARTBEAT)
+    if options.HasField("delta_interval"):
+        reader.seconds("stream_options.delta_interval", options.delta_interval)
+    if request.scheduling.HasField("max_queue_wait"):
+        reader.seconds("scheduling.max_queue_wait", request.scheduling.max_queue_wait)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def _max_queue_wait(scheduling: pb.Scheduling) -> float | None:
+    return _seconds(scheduling.max_queue_wait) if scheduling.HasField("max_queue_wait") else None
+
+
+def _headers(context: Context) -> dict[str, str]:
+    """Text metadata by name; of a repeated name the last counts."""
+    return {
+        name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)
+    }
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The caller's own, when it is one that can stand in a log and a header."""
+    given = headers.get("x-request-id", "")
+    if 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable():
+        return given
+    return uuid.uuid4().hex
+
+
+def _prior_attempts(headers: Mapping[str, str]) -> int:
+    """Attempts already made, by gRPC's own retries (gRFC A6) or by a mesh."""
+    previous = _number(headers.get("grpc-previous-rpc-attempts"))
+    return max(previous, _number(headers.get("x-envoy-attempt-count")) - 1, 0)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0

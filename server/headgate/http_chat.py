@@ -1,0 +1,215 @@
+"""One chat call over HTTP, from the body of the request to the last event of the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from headgate.errors import (
+    DeadlineExceeded,
+    Draining,
+    HeadgateError,
+    InternalError,
+    InvalidRequest,
+    PermissionDenied,
+    StreamInterrupted,
+)
+from headgate.http_body import Body, Dialect, read_body
+from headgate.http_calls import OutOfTime, RunningCalls
+from headgate.http_errors import error_body, error_response, in_json_terms, json_response
+from headgate.http_middleware import request_id
+from headgate.http_sse import EventStream, ReaderGone
+from headgate.http_translate import Answer, EventMaker, completion
+from headgate.progress import Progress
+from headgate.upstream import Chunk, extend
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from headgate.http_cors import Cors
+    from headgate.http_options import HttpOptions
+    from headgate.intake import Intake
+    from headgate.upstream import Call, Upstream
+
+_log = structlog.get_logger("headgate")
+_OTHER_MEDIA = ("multipart/", "application/x-www-form-urlencoded")
+
+
+class HttpChat:
+    """Answers chat calls; the arguments are those of `HttpFace`."""
+
+    def __init__(
+        self,
+        corridor: Upstream,
+        intake: Intake,
+        *,
+        identify: Callable[[str | None, Mapping[str, str]], str],
+        options: HttpOptions,
+        cors: Cors,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.calls = RunningCalls()
+        self._corridor = corridor
+        self._intake = intake
+        self._identify = identify
+        self._options = options
+        self._cors = cors
+        self._jitter = jitter
+
+    async def handle(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
+        """One call, whatever happens; raises only what aiohttp answers itself."""
+        stream = EventStream(request, self._options.write_stall_timeout)
+        try:
+            with self.calls.running():
+                return await self._answer_or_error(request, dialect, stream)
+        except ReaderGone:
+            return stream.response
+        finally:
+            stream.close()
+
+    async def _answer_or_error(
+        self, request: web.Request, dialect: Dialect, stream: EventStream
+    ) -> web.StreamResponse:
+        try:
+            return await self._answer(request, dialect, stream)
+        except (web.HTTPException, ReaderGone):
+            raise
+        except InvalidRequest as wrong:
+            error: HeadgateError = in_json_terms(wrong)
+        except HeadgateError as known:
+            error = known
+        except Exception:  # noqa: BLE001 - the log has it under the request id, the caller does not
+            _log.exception("a call failed unexpectedly", request_id=request_id(), path=request.path)
+            error = InternalError()
+        if not stream.started:
+            return error_response(error, self._jitter())
+        await stream.fail(error_body(error))
+        return stream.response
+
+    async def _answer(
+        self, request: web.Request, dialect: Dialect, stream: EventStream
+    ) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        progress = Progress(loop.time)
+        deadline = loop.time() + min(self._options.default_deadline, self._options.max_deadline)
+        try:
+            async with self.calls.in_time(deadline):
+                body = await self._read(request, dialect)
+                call = self._admit(request, body, progress, deadline)
+                answer = _around(call)
+                async with self._corridor.open(call) as chunks:
+                    if not call.request.stream:
+                        return json_response(completion(await _whole(chunks), answer))
+                    maker = EventMaker(answer, include_usage=body.include_usage)
+                    await _pass_on(chunks, maker, stream, progress)
+                return stream.response
+        except OutOfTime as over:
+            raise _ended(over, progress, stream) from None
+
+    async def _read(self, request: web.Request, dialect: Dialect) -> Body:
+        self._guard(request)
+        try:
+            async with asyncio.timeout(self._options.write_stall_timeout):
+                data = await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the body of the request did not come") from None
+        except web.RequestPayloadError:
+            raise web.HTTPBadRequest(text="the body of the request cannot be read") from None
+        return read_body(data, dialect)
+
+    def _guard(self, request: web.Request) -> None:
+        """What can be refused before the body is read."""
+        if self.calls.closed:
+            raise Draining
+        if not self._cors.allows(request.headers):
+            raise PermissionDenied(
+                "this server is not open to web pages of that origin (http.cors_origins)"
+            )
+        if request.content_type.startswith(_OTHER_MEDIA):
+            text = f"{request.content_type} is not supported; send application/json"
+            raise web.HTTPUnsupportedMediaType(text=text)
+        size = request.content_length or 0
+        if size > self._options.max_body_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._options.max_body_bytes, size)
+
+    def _admit(self, request: web.Request, body: Body, progress: Progress, deadline: float) -> Call:
+        headers = _combined(request.headers)
+        return self._intake.admit(
+            body.request,
+            caller=self._identify(request.remote, headers),
+            extra=body.extra,
+            deadline=None if math.isinf(deadline) else deadline,
+            prior_attempts=_prior_attempts(headers),
+            request_id=request_id(),
+            observer=progress,
+            found=body.found,
+        )
+
+
+def _around(call: Call) -> Answer:
+    return Answer(
+        answer_id=f"chatcmpl-{call.request_id}",
+        model=call.request.model or "",
+        created=time.time(),
+    )
+
+
+async def _whole(chunks: AsyncIterator[Chunk]) -> Chunk:
+    whole = Chunk(deltas=[], finishes={}, extra={})
+    async for chunk in chunks:
+        extend(whole, chunk)
+    return whole
+
+
+async def _pass_on(
+    chunks: AsyncIterator[Chunk], maker: EventMaker, stream: EventStream, progress: Progress
+) -> None:
+    await stream.start()
+    try:
+        async for chunk in chunks:
+            for event in maker.events(chunk):
+                await stream.send(event)
+                progress.first_delta()
+    except StreamInterrupted as error:
+        error.metadata["position_sent"] = str(maker.position)
+        raise
+    for event in maker.tail():
+        await stream.send(event)
+    await stream.done()
+
+
+def _ended(over: OutOfTime, progress: Progress, stream: EventStream) -> HeadgateError:
+    if not over.cut:
+        return DeadlineExceeded(progress.phase)
+    if stream.started:
+        return StreamInterrupted("this server is shutting down", cause="draining")
+    return Draining()
+
+
+def _combined(headers: Mapping[str, str]) -> dict[str, str]:
+    """Lower-case names; values of a repeated name joined in order (RFC 9110, section 5.3).
+
+    A proxy may add its `x-forwarded-for` as a line of its own, behind one that anybody wrote.
+    """
+    combined: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        combined[lower] = f"{combined[lower]}, {value}" if lower in combined else value
+    return combined
+
+
+def _prior_attempts(headers: Mapping[str, str]) -> int:
+    """Attempts that a mesh (Envoy counts from 1) or an SDK says it has made before this one."""
+    mesh = _count(headers.get("x-envoy-attempt-count", ""))
+    sdk = _count(headers.get("x-stainless-retry-count", ""))
+    return max(mesh - 1, sdk, 0)
+
+
+def _count(text: str) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,4}", text) else 0

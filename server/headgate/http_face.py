@@ -1,0 +1,153 @@
+"""The HTTP face: the published `POST /api` and OpenAI's `POST /v1/chat/completions`.
+
+Both lead into the same corridor as the gRPC face, through the same intake.
+Until the corridor has opened, an error is an HTTP status; after that it is the stream's last event.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from headgate.http_body import OPENAI, PUBLISHED
+from headgate.http_chat import HttpChat
+from headgate.http_cors import Cors
+from headgate.http_errors import json_response
+from headgate.http_middleware import Handler, named, refusals_as_json, request_id
+from headgate.http_options import HttpOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headgate.intake import Intake
+    from headgate.upstream import Upstream
+
+_BACKLOG = 1024
+# Calls have had their grace by then; this is for what else a connection may still be doing.
+_CLOSING_TIMEOUT = 1.0
+
+
+class HttpFace:
+    """Serves HTTP over a corridor.
+
+    Args:
+        corridor: the outermost door.
+        intake: the rules that both faces share.
+        identify: the caller's identity from the peer's address and the headers, whose names are
+            in lower case.
+        options: see there.
+        jitter: a random number from 0 to 1, for advice on when to come again.
+
+    Attributes:
+        address: where it listens, once started.
+    """
+
+    def __init__(
+        self,
+        corridor: Upstream,
+        intake: Intake,
+        *,
+        identify: Callable[[str | None, Mapping[str, str]], str],
+        options: HttpOptions | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._options = options or HttpOptions()
+        self._cors = Cors(self._options.cors_origins)
+        self._chat = HttpChat(
+            corridor,
+            intake,
+            identify=identify,
+            options=self._options,
+            cors=self._cors,
+            jitter=jitter,
+        )
+        self.address = ""
+        self._leaving = False
+        self._runner = web.AppRunner(
+            self._application(),
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=_CLOSING_TIMEOUT,
+        )
+
+    def __repr__(self) -> str:
+        state = "leaving" if self._leaving else "serving"
+        return f"<HttpFace {self.address} {state} calls={len(self._chat.calls)}>"
+
+    async def start(self, listen: str) -> str:
+        """Listen on `HOST:PORT` (port 0: any free one; no host: every address).
+
+        Returns:
+            The address that it listens on, in the same form.
+
+        Raises:
+            OSError: the address is taken, or none of this machine.
+        """
+        host, _, port = listen.rpartition(":")
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host.strip("[]") or None, int(port), backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        bound, bound_port = self._runner.addresses[0][:2]
+        self.address = f"[{bound}]:{bound_port}" if ":" in bound else f"{bound}:{bound_port}"
+        return self.address
+
+    def drain(self) -> None:
+        """Tell load balancers to go elsewhere; calls are still taken."""
+        self._leaving = True
+
+    async def stop(self, grace: float) -> None:
+        """Stop listening, let running calls finish within `grace` seconds, cut the rest."""
+        self._leaving = True
+        for site in list(self._runner.sites):
+            await site.stop()
+        await self._chat.calls.finish(grace)
+        await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        app = web.Application(
+            client_max_size=self._options.max_body_bytes, middlewares=[named, refusals_as_json]
+        )
+        app.on_response_prepare.append(self._add_headers)
+        posts: dict[str, Handler] = {
+            "/api": partial(self._chat.handle, dialect=PUBLISHED),
+            "/v1/chat/completions": partial(self._chat.handle, dialect=OPENAI),
+        }
+        gets: dict[str, Handler] = {"/v1/models": self._models, "/healthz": self._health}
+        if self._options.page is not None:
+            gets["/"] = self._page
+        app.add_routes([web.post(path, handler) for path, handler in posts.items()])
+        app.add_routes([web.get(path, handler) for path, handler in gets.items()])
+        if self._cors.on:
+            app.add_routes([web.options(path, self._preflight) for path in (*posts, *gets)])
+        return app
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["x-request-id"] = request_id()
+        response.headers.update(self._cors.headers(request.headers))
+        if self._leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
+
+    async def _preflight(self, request: web.Request) -> web.StreamResponse:
+        return self._cors.preflight(request)
+
+    async def _page(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._options.page, content_type="text/html", charset="utf-8")
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        status, word = (503, "draining") if self._leaving else (200, "ok")
+        return json_response({"status": word}, status)
+
+    async def _models(self, _: web.Request) -> web.StreamResponse:
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "headgate"}
+            for name in self._options.models
+        ]
+        return json_response({"object": "list", "data": models})

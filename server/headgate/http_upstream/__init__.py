@@ -1,0 +1,5 @@
+"""The innermost door over HTTP; the only importer of the HTTP client outside the sandbox's face."""
+
+from headgate.http_upstream.client import HttpUpstream
+
+__all__ = ["HttpUpstream"]

@@ -1,0 +1,282 @@
+"""The life of one request: look at the status, read until the end, know how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from headgate.errors import (
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamProtocol,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from headgate.http_upstream.foreign import FOREIGN_ERRORS, translate
+from headgate.http_upstream.transport import gate
+from headgate.reply import Reply
+from headgate.retry_after import retry_after
+from headgate.sse import EventTooLarge, SSEDecoder
+from headgate.timer import Timer
+from headgate.upstream import Chunk, extend
+from headgate.upstream_status import error_for_status, message_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+
+    import httpx
+
+    from headgate.config import UpstreamSettings
+    from headgate.errors import HeadgateError, TimeoutPhase
+    from headgate.upstream import Call
+
+MAX_ERROR_BODY = 64 * 1024
+ERROR_BODY_TIMEOUT = 5.0
+# After the finish only the usage may still come; nobody waits long for that.
+TAIL_TIMEOUT = 5.0
+DRAIN_TIMEOUT = 0.05
+_SSE_STARTS = (b"data:", b":", b"event:", b"id:", b"retry:")
+
+
+class Attempt:
+    """The life of one request: send, look at the status, read until the end."""
+
+    def __init__(
+        self,
+        send: Callable[[Call], Awaitable[httpx.Response]],
+        call: Call,
+        settings: UpstreamSettings,
+        conceal: Callable[[str], str],
+    ) -> None:
+        self.error: HeadgateError | None = None
+        self._send = send
+        self._call = call
+        self._settings = settings
+        self._conceal = conceal
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._timer = Timer()
+        self._reply = Reply()
+        self._decoder = SSEDecoder(max_event_bytes=self._settings.max_event_bytes)
+        self._response: httpx.Response | None = None
+        self._bytes: AsyncIterator[bytes] | None = None
+        self._at_end = False
+        self._handed_out = False
+
+    async def connected(self) -> None:
+        """The transport's question; a wait at the throttle's gate is on no timer of ours."""
+        if self._call.gate is not None:
+            self._timer.limit(math.inf)
+            await self._call.gate.connected()
+        self._timer.limit(self._opening_limit()[0])
+
+    def written(self) -> None:
+        if self._call.gate is not None:
+            self._call.gate.written()
+
+    async def first(self) -> Chunk:
+        """Everything up to the first content, or the whole of an answer that has none."""
+        seconds, phase = self._opening_limit()
+        gate.set(self)
+        try:
+            with self._timer.limit(seconds):
+                self._response = await self._send(self._call)
+                chunk = await self._opening(self._response)
+        except TimeoutError as error:
+            raise self._fail(UpstreamTimeout(phase, self._bound(phase))) from error
+        except UpstreamError as error:
+            raise self._fail(error) from error.__cause__
+        except FOREIGN_ERRORS as error:
+            raise self._fail(self._ours(error)) from error
+        self._handed_out = True
+        return chunk
+
+    async def chunks(self, first: Chunk) -> AsyncGenerator[Chunk, None]:
+        """The answer from its first Chunk; ends normally only when it is finished."""
+        yield first
+        try:
+            while not self._over:
+                chunk = await self._pull_in_time()
+                if chunk is not None:
+                    yield chunk
+            self._reply.end()
+        except UpstreamError as error:
+            raise self._fail(error) from error.__cause__
+
+    async def close(self) -> None:
+        """Give the connection back, or cut it when the answer was not read to its end."""
+        if self._response is not None:
+            with suppress(TimeoutError, *FOREIGN_ERRORS):
+                if self._reply.done and not self._at_end:
+                    # The end of the body is most often here already; a connection that is read
+                    # to its end can be used again.
+                    with self._timer.limit(DRAIN_TIMEOUT):
+                        await self._read()
+            with suppress(*FOREIGN_ERRORS):
+                await self._response.aclose()
+        self._timer.close()
+
+    @property
+    def _over(self) -> bool:
+        return self._at_end or self._reply.done or self._reply.failure is not None
+
+    async def _opening(self, response: httpx.Response) -> Chunk:
+        if not response.is_success:
+            raise await self._refusal(response)
+        encoding = response.headers.get("content-encoding", "identity")
+        # The undecoded stream has fewer layers, and almost every stream is undecoded.
+        source = response.stream if encoding == "identity" else response.aiter_bytes()
+        self._bytes = aiter(cast("AsyncIterable[bytes]", source))
+        start = await self._start()
+        if start.startswith(b"{"):
+            return self._reply.feed_body(await self._whole(start))
+        _check_is_stream(start, response.headers.get("content-type", ""))
+        return await self._stream_start(start)
+
+    async def _start(self) -> bytes:
+        """The first bytes that are not white space; empty at the end of an empty body."""
+        start = b""
+        while not start and (data := await self._read()) is not None:
+            start = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+        return start
+
+    async def _whole(self, start: bytes) -> bytes:
+        body = bytearray(start)
+        self._check_size(len(body))
+        while (data := await self._read()) is not None:
+            body += data
+            self._check_size(len(body))
+        return bytes(body)
+
+    async def _stream_start(self, start: bytes) -> Chunk:
+        streaming = self._call.request.stream
+        whole = Chunk(deltas=[], finishes={}, extra={})
+        self._feed_into(whole, start)
+        size = len(start)
+        while not self._over:
+            if streaming and (self._reply.committed or self._reply.finished):
+                return whole
+            data = await self._read()
+            self._feed_into(whole, data)
+            size += len(data or b"")
+            if not streaming:
+                self._check_size(size)
+        if not (streaming and self._reply.committed):
+            self._reply.end()
+        return whole
+
+    async def _pull_in_time(self) -> Chunk | None:
+        """One read after the first content, under the idle and total timers.
+
+        Once the answer is finished only its usage can still come: a fault is then the end.
+        """
+        seconds, phase = self._reading_limit()
+        try:
+            with self._timer.limit(seconds):
+                return self._feed(await self._read())
+        except TimeoutError as error:
+            fault: UpstreamError = UpstreamTimeout(phase, self._bound(phase))
+            fault.__cause__ = error
+        except UpstreamError as error:
+            fault = error
+        except FOREIGN_ERRORS as error:
+            fault = self._ours(error)
+            fault.__cause__ = error
+        if not self._reply.finished:
+            raise fault
+        self._at_end = True
+        return None
+
+    def _opening_limit(self) -> tuple[float, TimeoutPhase]:
+        """A unary upstream is silent until it has generated everything (promise 10)."""
+        left = self._settings.total_timeout - self._call.spent
+        first_token = self._settings.first_token_timeout
+        if self._call.request.stream and first_token < left:
+            return first_token, "first_token"
+        return left, "total"
+
+    def _reading_limit(self) -> tuple[float, TimeoutPhase]:
+        idle = self._settings.idle_timeout
+        if self._reply.finished and self._reply.choices >= (self._call.request.n or 1):
+            idle = min(idle, TAIL_TIMEOUT)
+        spent = self._call.spent + self._loop.time() - self._started
+        left = self._settings.total_timeout - spent
+        return (idle, "idle") if idle < left else (left, "total")
+
+    async def _read(self) -> bytes | None:
+        """Bytes as they come; None at the end of the body."""
+        assert self._bytes is not None  # noqa: S101 - set before the first read
+        data = await anext(self._bytes, None)
+        self._at_end = data is None
+        return data
+
+    def _feed(self, data: bytes | None) -> Chunk | None:
+        try:
+            events = self._decoder.close() if data is None else self._decoder.feed(data)
+        except EventTooLarge as error:
+            raise UpstreamProtocol(
+                f"the upstream sent an event of more than {self._settings.max_event_bytes} bytes"
+                " (upstream.max_event_bytes)"
+            ) from error
+        return self._reply.feed(events)
+
+    def _feed_into(self, whole: Chunk, data: bytes | None) -> None:
+        chunk = self._feed(data)
+        if chunk is not None:
+            extend(whole, chunk)
+
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.max_response_bytes
+        if size > limit:
+            raise UpstreamProtocol(
+                f"the upstream's answer is larger than {limit} bytes (upstream.max_response_bytes)"
+            )
+
+    async def _refusal(self, response: httpx.Response) -> UpstreamError:
+        body = b""
+        with suppress(TimeoutError, *FOREIGN_ERRORS):
+            async with asyncio.timeout(ERROR_BODY_TIMEOUT):
+                async for data in response.aiter_bytes():
+                    body += data
+                    if len(body) > MAX_ERROR_BODY:
+                        break
+        wait = retry_after(response.headers, time.time())
+        message = self._conceal(message_of(_json_or_none(body)))
+        return error_for_status(response.status_code, message, wait)
+
+    def _bound(self, phase: TimeoutPhase) -> float:
+        seconds: float = getattr(self._settings, f"{phase}_timeout")
+        return seconds
+
+    def _ours(self, error: Exception) -> UpstreamError:
+        return translate(error, connect_timeout=self._settings.connect_timeout)
+
+    def _fail(self, error: UpstreamError) -> UpstreamError:
+        """After the first Chunk was handed out, every fault is an interruption."""
+        if self._handed_out:
+            error = StreamInterrupted(
+                f"the answer was interrupted: {error.message}", cause=error.cause
+            )
+        self.error = error
+        return error
+
+
+def _check_is_stream(start: bytes, media: str) -> None:
+    if not start:
+        raise UpstreamUnavailable("the upstream's answer was empty")
+    if start.startswith(b"<"):
+        raise UpstreamUnavailable("the upstream answered with a web page")
+    if not media.startswith("text/event-stream") and not start.startswith(_SSE_STARTS):
+        raise UpstreamProtocol("the upstream's answer is neither JSON nor an event stream")
+
+
+def _json_or_none(body: bytes) -> object:
+    try:
+        return cast("object", msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

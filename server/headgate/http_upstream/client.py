@@ -1,0 +1,124 @@
+"""The HTTP client: one connection pool, one prebuilt request, one attempt per `open`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import math
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import msgspec
+
+from headgate import __version__, wire
+from headgate.http_upstream.attempt import Attempt
+from headgate.http_upstream.transport import make_transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headgate.config import UpstreamSettings
+    from headgate.upstream import Call, Chunk
+
+
+class HttpUpstream:
+    """The innermost door: every `open` is one request to the chat endpoint.
+
+    Args:
+        settings: where it is and how long it may take.
+        api_key: sent as a bearer token (RFC 6750); None sends none.
+    """
+
+    def __init__(self, settings: UpstreamSettings, api_key: str | None = None) -> None:
+        if settings.url is None:
+            raise ValueError("upstream.url is not set")
+        self._settings = settings
+        self._url = httpx.URL(settings.url)
+        self._body = _BodyWriter(settings)
+        self._headers = _headers(settings, api_key)
+        self._secret = api_key
+        self._client = httpx.AsyncClient(
+            transport=make_transport(settings), trust_env=False, follow_redirects=False
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """One attempt; see `headgate.upstream.Upstream`.
+
+        Raises:
+            UpstreamError: before the first content, by the tables of design section 5.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        attempt = Attempt(self._send, call, self._settings, self._conceal)
+        call.observer.attempt_started()
+        try:
+            first = await attempt.first()
+            chunks = attempt.chunks(first)
+            try:
+                yield chunks
+            finally:
+                await chunks.aclose()
+        finally:
+            await attempt.close()
+            call.spent += loop.time() - started
+            call.observer.attempt_ended(attempt.error)
+
+    async def _send(self, call: Call) -> httpx.Response:
+        """Send one request and return once the status line and headers are here."""
+        limit = self._settings.connect_timeout
+        connect = None if limit == math.inf else limit
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=[*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))],
+            content=self._body.write(call),
+            extensions={"timeout": {"connect": connect, "pool": connect}},
+        )
+        return await self._client.send(request, stream=True)
+
+    def _conceal(self, message: str) -> str:
+        """Upstreams like to quote the key that they refuse."""
+        return message.replace(self._secret, "***") if self._secret else message
+
+
+class _BodyWriter:
+    """Writes a call's JSON body; what the configuration adds is decided once."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self._model = settings.model or None
+        self._max_tokens_field = settings.max_tokens_field
+        self._include_usage = settings.sends_include_usage
+
+    def write(self, call: Call) -> bytes:
+        request = copy.copy(call.request)
+        if not request.model:
+            request.model = self._model
+        if request.stream and self._include_usage:
+            request.stream_options = wire.StreamOptions(include_usage=True)
+        else:
+            request.stream_options = None
+        tokens, request.max_tokens, request.max_completion_tokens = request.max_tokens, None, None
+        if tokens is not None and tokens > 0:
+            setattr(request, self._max_tokens_field, tokens)
+        body = msgspec.json.encode(request)
+        # The request is never empty, so its closing brace can make room for the extra fields.
+        return body[:-1] + b"," + msgspec.json.encode(call.extra)[1:] if call.extra else body
+
+
+def _headers(settings: UpstreamSettings, api_key: str | None) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "accept": "text/event-stream, application/json",
+        "accept-encoding": "gzip, deflate",
+        "content-type": "application/json",
+        "user-agent": f"headgate/{__version__}",
+    }
+    if api_key:
+        headers["authorization"] = f"Bearer {api_key}"
+    headers |= {name.lower(): value for name, value in settings.header_values().items()}
+    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]

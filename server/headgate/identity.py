@@ -1,0 +1,94 @@
+"""Who is calling: one function for both faces.
+
+What a peer says about itself is believed only when the peer is trusted (a sidecar, a gateway
+before us); everybody else is known by address.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+CALLER_HEADER = "x-headgate-caller"
+FORWARDED_HEADER = "x-forwarded-for"
+LOCAL = "local"
+MAX_NAME = 256
+
+
+class Identity:
+    """Names callers.
+
+    Args:
+        trusted_peers: networks (CIDR) whose word is believed; `unix` stands for peers on a
+            Unix socket.
+    """
+
+    def __init__(self, trusted_peers: Iterable[str] = ()) -> None:
+        peers = list(trusted_peers)
+        self._trust_local = "unix" in peers
+        self._networks: list[IPv4Network | IPv6Network] = [
+            ip_network(peer, strict=False) for peer in peers if peer != "unix"
+        ]
+
+    def of(self, address: str | None, headers: Mapping[str, str]) -> str:
+        """The caller's identity: a name, an IPv4 address, an IPv6 /64, or `local`.
+
+        Args:
+            address: the peer's IP address; None for a peer on a Unix socket.
+            headers: request metadata with lower-case names.
+        """
+        ip = _parse(address)
+        if not self._trusts(ip):
+            return _name(ip)
+        named = headers.get(CALLER_HEADER, "").strip()
+        if named:
+            return named[:MAX_NAME]
+        return _name(self._forwarded(headers.get(FORWARDED_HEADER, "")) or ip)
+
+    def _trusts(self, ip: IPv4Address | IPv6Address | None) -> bool:
+        if ip is None:
+            return self._trust_local
+        return any(ip in network for network in self._networks)
+
+    def _forwarded(self, header: str) -> IPv4Address | IPv6Address | None:
+        """The last address that no trusted peer has; what stands before it anybody may write."""
+        found = None
+        for part in reversed(header.split(",")):
+            ip = _parse(part.strip())
+            if ip is None:
+                break
+            found = ip
+            if not self._trusts(ip):
+                break
+        return found
+
+
+def peer_address(peer: str) -> str | None:
+    """The IP address in gRPC's name of a peer, such as `ipv6:%5B::1%5D:50123`; None for others."""
+    scheme, _, rest = unquote(peer).partition(":")
+    if scheme not in ("ipv4", "ipv6"):
+        return None
+    return rest.rpartition(":")[0].strip("[]")
+
+
+def _parse(address: str | None) -> IPv4Address | IPv6Address | None:
+    try:
+        ip = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return mapped or ip
+
+
+def _name(ip: IPv4Address | IPv6Address | None) -> str:
+    """One household has a whole /64 of IPv6 addresses, so that is what counts as one caller."""
+    if ip is None:
+        return LOCAL
+    if isinstance(ip, IPv6Address):
+        return str(ip_network((ip, 64), strict=False))
+    return str(ip)

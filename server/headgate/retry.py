@@ -1,0 +1,88 @@
+"""The retry door: the only loop of the corridor, and only until the first content delta."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from headgate.errors import HeadgateError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from headgate.backoff import Backoff
+    from headgate.budget import RetryBudget
+    from headgate.upstream import Call, Chunk, Upstream
+
+
+class RetryDoor:
+    """Opens anew what failed, within the attempts, the budget and the deadline.
+
+    Args:
+        inner: the throttle door, so that every attempt takes a slot; the backoff holds none.
+        max_attempts: in all, the first one included.
+        backoff: exponential with full jitter; the latest reply's Retry-After wins.
+        budget: shared by all calls.
+        max_wait: seconds; an upstream that asks for more than this is not waited for.
+    """
+
+    def __init__(
+        self,
+        inner: Upstream,
+        *,
+        max_attempts: int,
+        backoff: Backoff,
+        budget: RetryBudget,
+        max_wait: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._inner = inner
+        self._max_attempts = max_attempts
+        self._backoff = backoff
+        self._budget = budget
+        self._max_wait = max_wait
+        self._clock = clock
+        self._sleep = sleep
+        self._draw = draw
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """See `Upstream`; an error of the body is never an attempt's failure.
+
+        Raises:
+            HeadgateError: of the latest attempt.
+        """
+        self._budget.call(self._clock(), previous_attempts=call.prior_attempts)
+        failure: HeadgateError | None = None
+        while True:
+            async with AsyncExitStack() as stack:
+                try:
+                    chunks = await stack.enter_async_context(self._inner.open(call))
+                except Refused as refusal:
+                    # A retry that gets no slot in time: the caller hears why it was needed.
+                    raise failure or refusal from refusal.__cause__
+                except HeadgateError as error:
+                    failure = error
+                    delay = self._delay_before_next(call, error)
+                    if delay is None:
+                        raise
+                else:
+                    yield chunks
+                    return
+            call.attempt += 1
+            await self._sleep(delay)
+
+    def _delay_before_next(self, call: Call, error: HeadgateError) -> float | None:
+        """Seconds to wait before another attempt, or None when there shall be none."""
+        if not error.retryable or call.attempt >= self._max_attempts:
+            return None
+        delay = self._backoff.delay(call.attempt, draw=self._draw(), retry_after=error.retry_after)
+        now = self._clock()
+        if delay > self._max_wait or now + delay >= call.deadline_or_inf:
+            return None
+        return delay if self._budget.allow(now) else None

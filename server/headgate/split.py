@@ -1,0 +1,61 @@
+"""Bounds the text of one message: longer deltas are split between code points (promise 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.upstream import Delta, ToolCallPiece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_TEXT_BYTES = 256 * 1024
+# A code point has at most 4 bytes, so a text of this many needs no look at its bytes.
+_SURELY_SHORT = MAX_TEXT_BYTES // 4
+
+
+def split_delta(delta: Delta) -> Iterator[Delta]:
+    """The delta itself, or as many as it takes; each counts as one, so positions agree for all."""
+    if text_length(delta) <= _SURELY_SHORT:
+        yield delta
+        return
+    logprobs, delta.logprobs = delta.logprobs, None
+    first = True
+    for part in _parts(delta):
+        if first:
+            part.logprobs = logprobs
+            first = False
+        yield part
+
+
+def text_length(delta: Delta) -> int:
+    """Code points of text in the delta."""
+    length = len(delta.content) + len(delta.reasoning) + len(delta.refusal)
+    for piece in delta.tool_calls:
+        length += len(piece.arguments)
+    return length
+
+
+def _parts(delta: Delta) -> Iterator[Delta]:
+    choice = delta.choice
+    yield from (Delta(choice, reasoning=text) for text in split_text(delta.reasoning))
+    yield from (Delta(choice, content=text) for text in split_text(delta.content))
+    yield from (Delta(choice, refusal=text) for text in split_text(delta.refusal))
+    for piece in delta.tool_calls:
+        arguments = list(split_text(piece.arguments)) or [""]
+        head = ToolCallPiece(piece.index, piece.id, piece.name, arguments[0])
+        yield Delta(choice, tool_calls=[head])
+        for text in arguments[1:]:
+            yield Delta(choice, tool_calls=[ToolCallPiece(piece.index, arguments=text)])
+
+
+def split_text(text: str, limit: int = MAX_TEXT_BYTES) -> Iterator[str]:
+    """Pieces of at most `limit` UTF-8 bytes (at least 4), cut between code points."""
+    data = text.encode()
+    start = 0
+    while start < len(data):
+        end = min(start + limit, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end].decode()
+        start = end

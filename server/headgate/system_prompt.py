@@ -1,0 +1,58 @@
+"""Puts the configured system prompt into a conversation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from headgate import wire
+from headgate.errors import FieldViolation, InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Mode = Literal["if_absent", "prepend", "replace", "none"]
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+
+
+class SystemPromptOverride(NamedTuple):
+    """What a request says itself: `none` for no prompt, or `replace` with its own text."""
+
+    mode: Literal["none", "replace"]
+    text: str = ""
+
+
+class SystemPrompt:
+    """The configured prompt and its policy; `mode` as in the settings table."""
+
+    def __init__(self, text: str, mode: Mode, *, allow_override: bool) -> None:
+        self._text = text
+        self._mode = mode
+        self._allow_override = allow_override
+
+    def apply(
+        self, messages: Sequence[wire.Message], override: SystemPromptOverride | None = None
+    ) -> tuple[list[wire.Message], bool]:
+        """The messages to send, and whether a prompt was put in.
+
+        Raises:
+            InvalidRequest: the request overrides the prompt and the configuration forbids it.
+        """
+        text, mode = self._text, self._mode
+        if override is not None:
+            if not self._allow_override:
+                raise InvalidRequest([_FORBIDDEN])
+            text, mode = override.text, override.mode
+        if mode == "none" or not text:
+            return list(messages), False
+        own = any(message.role in _SYSTEM_ROLES for message in messages)
+        if mode == "if_absent" and own:
+            return list(messages), False
+        kept = [m for m in messages if mode != "replace" or m.role not in _SYSTEM_ROLES]
+        return [wire.Message(role="system", content=text), *kept], True
+
+
+_FORBIDDEN = FieldViolation(
+    "system_prompt",
+    "this server does not let a request choose its system prompt"
+    " (system_prompt.allow_override is false); leave the field out",
+)

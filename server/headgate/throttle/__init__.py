@@ -1,0 +1,1 @@
+"""The throttle: when the next attempt may start, and whose it is."""

@@ -1,0 +1,131 @@
+"""The waiting side of a Throttle: the one place where its decisions meet the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from headgate.throttle.ticket import Phase
+from headgate.upstream import Place
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from headgate.throttle.throttle import Throttle
+    from headgate.throttle.ticket import Ticket
+
+
+class Turnstile:
+    """Lets tickets of one Throttle wait, and wakes them when the Throttle says so.
+
+    Nothing polls: one timer stands at the Throttle's next wake-up, and every change moves it.
+
+    Args:
+        throttle: the decisions.
+        clock: monotonic seconds; the event loop's, but finer than uvloop's milliseconds.
+    """
+
+    def __init__(self, throttle: Throttle, clock: Callable[[], float] = time.monotonic) -> None:
+        self.throttle = throttle
+        self._clock = clock
+        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Turnstile {self.throttle!r}>"
+
+    @property
+    def rested(self) -> bool:
+        """Nobody waits, nobody is inside, and whoever came now would start at once."""
+        now = self._clock()
+        busy = self.throttle.waiting or self.throttle.in_flight
+        return not busy and self.throttle.predict(now, "").at <= now
+
+    @asynccontextmanager
+    async def passing(
+        self,
+        enqueue: Callable[[float], Ticket],
+        on_queued: Callable[[Callable[[], Place]], None],
+    ) -> AsyncIterator[Ticket]:
+        """Wait for a slot and hold it while the block runs.
+
+        Args:
+            enqueue: asks the Throttle for a ticket, given the time.
+            on_queued: called when the ticket has to wait, with a function that tells its place.
+
+        Raises:
+            Refused: as the Throttle decides, at once or later.
+        """
+        ticket = enqueue(self._clock())
+        try:
+            if ticket.phase is Phase.WAITING:
+                await self._wait(ticket, on_queued)
+            self.turn()
+            yield ticket
+        finally:
+            self.throttle.leave(ticket, self._clock())
+            self.turn()
+
+    async def start(self, ticket: Ticket) -> None:
+        """Wait until a granted ticket may write its request; the next slot counts from here.
+
+        Raises:
+            WaitTooLong: the slot that is left for it comes too late.
+        """
+        while (due := self.throttle.start(ticket, now := self._clock())) > now:
+            self.turn()
+            await asyncio.sleep(due - now)
+        self.turn()
+
+    def started(self, ticket: Ticket) -> None:
+        """The request has left only now."""
+        self.throttle.started(ticket, self._clock())
+        self.turn()
+
+    def cooldown(self, seconds: float) -> None:
+        """Nothing starts for so long."""
+        self.throttle.cooldown(self._clock(), seconds)
+        self.turn()
+
+    def drain(self, seconds: float) -> None:
+        """Refuse all who wait, but for those who were told so and start within `seconds`."""
+        now = self._clock()
+        self.throttle.drain(now, now + seconds)
+        self.turn()
+
+    def turn(self) -> None:
+        """Do what is due, and stand the timer at what is due next."""
+        now = self._clock()
+        for ticket in self.throttle.step(now):
+            future = self._waiting.pop(ticket, None)
+            if future is not None and not future.done():
+                future.set_result(None)
+        self._stand_timer(self.throttle.next_wakeup(now), now)
+
+    def _stand_timer(self, wakeup: float | None, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wakeup is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, wakeup - now), self.turn)
+
+    async def _wait(self, ticket: Ticket, on_queued: Callable[[Callable[[], Place]], None]) -> None:
+        future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
+        on_queued(lambda: self._place(ticket))
+        self.turn()
+        try:
+            await future
+        finally:
+            self._waiting.pop(ticket, None)
+        if ticket.phase is Phase.REFUSED and ticket.error is not None:
+            raise ticket.error
+
+    def _place(self, ticket: Ticket) -> Place:
+        """Told to a caller, so a drain keeps the promise that this is."""
+        ticket.told = True
+        now = self._clock()
+        outlook = self.throttle.outlook(ticket, now)
+        return Place(outlook.position, max(0.0, outlook.at - now), outlook.exact)

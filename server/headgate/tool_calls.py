@@ -1,0 +1,64 @@
+"""Gives every fragment of a tool call its index and its id, whatever the upstream left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headgate.upstream import ToolCallPiece
+
+if TYPE_CHECKING:
+    from headgate import wire
+
+
+class ToolCallIndex:
+    """Follows the tool calls of one choice through its fragments.
+
+    Servers differ: some leave the index out, some send 0 for every parallel call, some leave the
+    id out, some repeat id and name in every fragment. A new id opens a new call; a fragment
+    without one belongs to the call that was opened last under its own index.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._ids: list[str] = []
+        self._names: list[str] = []
+        self._last_under: dict[int | None, int] = {}
+
+    def piece(self, fragment: wire.ToolCallFragment) -> ToolCallPiece | None:
+        """The fragment with its place filled in; None when there is nothing in it."""
+        function = fragment.function
+        name = (function.name if function else None) or ""
+        arguments = _as_text(function.arguments if function else None)
+        if not (fragment.id or name or arguments):
+            return None
+        index = self._index(fragment)
+        if index == len(self._ids):
+            call_id = fragment.id or f"{self._prefix}{index}"
+            self._ids.append(call_id)
+            self._names.append(name)
+            return ToolCallPiece(index, call_id, name, arguments)
+        if name and not self._names[index]:
+            self._names[index] = name
+        elif name == self._names[index]:
+            name = ""
+        return ToolCallPiece(index, "", name, arguments) if name or arguments else None
+
+    def _index(self, fragment: wire.ToolCallFragment) -> int:
+        """Where the fragment belongs; one past the end opens a new call."""
+        if fragment.id and fragment.id in self._ids:
+            index = self._ids.index(fragment.id)
+        elif fragment.id or fragment.index not in self._last_under:
+            # Without id and index, a fragment with a name opens a call, one without goes on.
+            index = len(self._ids)
+        else:
+            index = self._last_under[fragment.index]
+        self._last_under[fragment.index] = index
+        return index
+
+
+def _as_text(arguments: str | dict[str, object] | None) -> str:
+    if isinstance(arguments, dict):
+        return msgspec.json.encode(arguments).decode()
+    return arguments or ""

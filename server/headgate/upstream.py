@@ -1,0 +1,178 @@
+"""The corridor's vocabulary: a Call goes in, Chunks come back, and every door is an Upstream."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from headgate import wire  # noqa: TC001 - a Struct's annotations are looked up at run time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from headgate.errors import HeadgateError
+
+
+class Place(NamedTuple):
+    """Where a waiting call stands.
+
+    Attributes:
+        position: 1 for the next to start, counting over all callers.
+        wait: seconds until its slot, or None when nothing can be said.
+        exact: whether `wait` is arithmetic (a pace alone) or an estimate (a cap in flight).
+    """
+
+    position: int
+    wait: float | None
+    exact: bool
+
+
+class Gate(Protocol):
+    """Stands between a connection and the request on it: what counts is when requests arrive."""
+
+    async def connected(self) -> None:
+        """Called with the connection up; returns when the request may be written.
+
+        Raises:
+            Refused: the moment will not come in time.
+        """
+
+    def written(self) -> None:
+        """Called when the request has left."""
+
+
+class Observer(Protocol):
+    """Hears what happens to a call on its way; called synchronously, must not block or raise."""
+
+    def queued(self, place: Callable[[], Place]) -> None:
+        """The call waits for a slot; `place` may be asked where it stands until it starts."""
+
+    def attempt_started(self) -> None:
+        """A slot was granted and an attempt goes upstream."""
+
+    def attempt_ended(self, error: HeadgateError | None) -> None:
+        """The attempt is over; `error` is why, when it failed."""
+
+
+class Silent:
+    """An Observer that does not listen."""
+
+    def queued(self, place: Callable[[], Place]) -> None:
+        pass
+
+    def attempt_started(self) -> None:
+        pass
+
+    def attempt_ended(self, error: HeadgateError | None) -> None:
+        pass
+
+
+@dataclass(kw_only=True, slots=True)
+class Call:
+    """One call on its way upstream, the same for all of its attempts.
+
+    Attributes:
+        request: the JSON body; `request.stream` is always set.
+        extra: upstream parameters outside the contract, already allowed by the configuration.
+        caller: the identity whose line and allowance this call uses.
+        priority: within the caller's own line; higher goes first.
+        deadline: on the event loop's clock, or None.
+        max_queue_wait: seconds, or None.
+        prior_attempts: attempts that a client or a mesh says it has already made (gRFC A6).
+        request_id: for logs and the upstream's `x-request-id`.
+        labels: for logs and spans, never sent upstream.
+        observer: hears about queueing and attempts.
+        system_prompt_applied: whether the gateway put its system prompt in.
+        gate: the throttle's word on when an attempt may write its request.
+        attempt: the number of the attempt that is under way, from 1.
+        spent: seconds that attempts have used so far; queueing and backoff do not count.
+    """
+
+    request: wire.ChatRequest
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    caller: str = ""
+    priority: int = 0
+    deadline: float | None = None
+    max_queue_wait: float | None = None
+    prior_attempts: int = 0
+    request_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    observer: Observer = field(default_factory=Silent)
+    system_prompt_applied: bool = False
+    gate: Gate | None = None
+    attempt: int = 1
+    spent: float = 0.0
+
+    @property
+    def deadline_or_inf(self) -> float:
+        return math.inf if self.deadline is None else self.deadline
+
+
+class Head(Struct, frozen=True):
+    """Who answers; `created` in seconds since the epoch, 0 when the upstream did not say."""
+
+    id: str = ""
+    model: str = ""
+    created: float = 0.0
+    system_fingerprint: str = ""
+
+
+class ToolCallPiece(Struct):
+    """A fragment of a tool call; `index` is always filled, id and name may come only once."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Delta(Struct):
+    """One content increment of one choice; `count` upstream deltas are in it."""
+
+    choice: int = 0
+    content: str = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: list[ToolCallPiece] = []
+    logprobs: wire.Logprobs | None = None
+    count: int = 1
+
+
+class Chunk(Struct):
+    """What one read of the upstream brought, in order; a unary answer is one Chunk with all of it.
+
+    `finishes` maps a choice's index to the upstream's own word for why it ended.
+    """
+
+    head: Head | None = None
+    deltas: list[Delta] = []
+    finishes: dict[int, str] = {}
+    usage: wire.Usage | None = None
+    extra: dict[str, Any] = {}
+
+
+def extend(whole: Chunk, chunk: Chunk) -> None:
+    """Put a later Chunk behind what came before."""
+    whole.head = whole.head or chunk.head
+    whole.deltas += chunk.deltas
+    whole.finishes |= chunk.finishes
+    whole.usage = chunk.usage or whole.usage
+    whole.extra |= chunk.extra
+
+
+class Upstream(Protocol):
+    """What every door looks like, from the outermost to the one that speaks HTTP.
+
+    `open` returns once the first content delta, or the end, is in hand;
+    that Chunk is the iterator's first item, and the first Chunk of all carries the `head`.
+    The iterator ends normally only when the answer is finished (every choice has its reason, or
+    the upstream said it is done); anything else raises a HeadgateError.
+    """
+
+    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """Open the answer to a call; leaving the context closes and frees everything."""
+        ...

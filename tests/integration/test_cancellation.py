@@ -1,0 +1,145 @@
+"""Promise 6: nobody pays for a caller that has gone, in any phase."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from support.gateway import ask, gateway
+from support.raw_upstream import RawUpstream, chunked, delta, event, stream_head
+
+if TYPE_CHECKING:
+    from support.raw_upstream import Connection, Request
+
+
+class Silent:
+    """Says as much as it is told to, then waits until the client has gone."""
+
+    def __init__(self, *said: bytes) -> None:
+        self.said = said
+        self.gone = asyncio.Event()
+
+    async def __call__(self, _: Request, connection: Connection) -> None:
+        await connection.send(*self.said)
+        await connection.until_gone()
+        self.gone.set()
+
+
+PHASES = {
+    "before any answer": (),
+    "after the head": (stream_head(),),
+    "after the role": (stream_head(), chunked(event(delta(role="assistant")))),
+    "while streaming": (stream_head(), chunked(event(delta("a")))),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_cancel_closes_the_upstream_request(phase: str) -> None:
+    """The upstream sees its client go, and nothing stays open."""
+    script = Silent(*PHASES[phase])
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        stream = caller.stub.StreamChat(ask())
+        if phase == "while streaming":
+            await stream.read()
+            await stream.read()
+        else:
+            await upstream.until(lambda: len(upstream.requests) == 1)
+
+        stream.cancel()
+
+        await script.gone.wait()
+        await upstream.until(lambda: upstream.open == 0)
+
+
+async def test_cancel_of_a_unary_call() -> None:
+    """A Chat that nobody waits for is not generated to its end."""
+    script = Silent()
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        call = caller.stub.Chat(ask())
+        await upstream.until(lambda: len(upstream.requests) == 1)
+
+        call.cancel()
+
+        await script.gone.wait()
+
+
+async def test_the_callers_deadline_closes_the_upstream_request() -> None:
+    """A deadline that passes ends the attempt."""
+    script = Silent()
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await caller.stub.Chat(ask(), timeout=0.2)
+        await script.gone.wait()
+
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_disconnect_closes_the_upstream_request() -> None:
+    """A client that drops its connection is a client that has gone."""
+    script = Silent(*PHASES["while streaming"])
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        channel = grpc.aio.insecure_channel(caller.gateway.grpc_address)
+        stream = type(caller)(caller.gateway, channel).stub.StreamChat(ask())
+        await stream.read()
+
+        await channel.close()
+
+        await script.gone.wait()
+
+
+async def test_a_reader_that_does_not_read_is_cut_off() -> None:
+    """Promise 7: a stalled reader stops the upstream read, and then loses its stream."""
+    gone = asyncio.Event()
+
+    async def flood(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head())
+        piece = chunked(event(delta("x" * 60_000)))
+        try:
+            while True:
+                await connection.send(piece)
+        except ConnectionError:
+            gone.set()
+
+    options = [("grpc.http2.lookahead_bytes", 65536), ("grpc.http2.bdp_probe", 0)]
+    async with (
+        RawUpstream(flood) as upstream,
+        gateway(
+            upstream.url, options=options, server={"write_stall_timeout": 0.3, "grace": 0}
+        ) as caller,
+    ):
+        stream = caller.stub.StreamChat(ask())
+        await stream.read()
+
+        await gone.wait()
+
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            while True:
+                await stream.read()
+    assert caught.value.code() == grpc.StatusCode.ABORTED
+    assert "write_stall_timeout" in (caught.value.details() or "")
+
+
+async def test_a_thousand_cancels_leave_nothing_behind() -> None:
+    """No upstream connection and no running call is left."""
+    script = Silent(*PHASES["while streaming"])
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        for _ in range(20):
+            streams = [caller.stub.StreamChat(ask()) for _ in range(50)]
+            for number, stream in enumerate(streams):
+                if number % 3 == 0:
+                    await stream.read()
+                stream.cancel()
+        await upstream.until(lambda: upstream.open == 0)
+        answer = [event async for event in _one_good(caller, upstream)]
+
+    assert answer == ["started"]
+
+
+async def _one_good(caller: object, upstream: RawUpstream) -> object:
+    stream = caller.stub.StreamChat(ask())  # type: ignore[attr-defined]
+    first = await stream.read()
+    stream.cancel()
+    yield first.WhichOneof("event")

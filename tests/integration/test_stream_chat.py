@@ -1,0 +1,77 @@
+"""Tokens from a real HTTP upstream through a real gRPC server."""
+
+from __future__ import annotations
+
+from headgate.v1 import chat_pb2 as pb
+from support.gateway import ask, gateway, kinds, text
+from support.raw_upstream import (
+    DONE,
+    RawUpstream,
+    chunked,
+    delta,
+    event,
+    finish,
+    says,
+    stream_head,
+    streams,
+)
+
+
+async def test_tokens_stream_and_finish() -> None:
+    """started, deltas, finished; the text whole, the figures there."""
+    async with RawUpstream(says("Hel", "lo")) as upstream, gateway(upstream.url) as caller:
+        events = await caller.events()
+
+        assert kinds(events) == ["started", "delta", "finished"]
+        assert text(events) == "Hello"
+        assert events[0].started.model == "scripted"
+        finished = events[-1].finished
+        assert finished.choices[0].finish_reason == pb.FINISH_REASON_STOP
+        assert finished.choices[0].finish_reason_raw == "stop"
+        assert finished.gateway.attempts == 1
+        assert upstream.requests[0].json["stream"] is True
+
+
+async def test_unary_chat() -> None:
+    """Chat asks for no stream, in so many words, and brings the whole message."""
+    async with RawUpstream(says("Hel", "lo")) as upstream, gateway(upstream.url) as caller:
+        answer = await caller.chat()
+
+        assert answer.choices[0].message.content == "Hello"
+        assert answer.usage.total_tokens == 4
+        assert upstream.requests[0].json["stream"] is False
+
+
+async def test_a_delta_arrives_before_the_next_is_produced() -> None:
+    """Nothing is held back: each delta is read before the upstream sends another."""
+
+    async def script(_: object, connection: object) -> None:
+        await connection.send(stream_head())
+        for word in "abc":
+            await connection.send(chunked(event(delta(word))))
+            await upstream.until(lambda word=word: word in seen)
+        await connection.send(chunked(event(finish()) + DONE))
+
+    seen: list[str] = []
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        async for received in caller.stub.StreamChat(ask(), timeout=20):
+            if received.WhichOneof("event") == "delta":
+                seen.append(received.delta.content)
+                await upstream._notify()
+
+    assert seen == ["a", "b", "c"]
+
+
+async def test_positions_rise_and_count_upstream_deltas() -> None:
+    """Deltas that arrive together are merged, and the position still counts each."""
+    burst = b"".join(event(delta(word)) for word in "abcdef")
+    async with (
+        RawUpstream(streams(burst, event(finish()) + DONE)) as upstream,
+        gateway(upstream.url) as caller,
+    ):
+        events = await caller.events()
+
+    deltas = [e.delta for e in events if e.WhichOneof("event") == "delta"]
+    assert "".join(d.content for d in deltas) == "abcdef"
+    assert deltas[-1].position == 6
+    assert len(deltas) < 6

@@ -1,0 +1,287 @@
+"""What an upstream's answer means (promises 1 and 2, without sockets)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from headgate.errors import (
+    UpstreamCredentials,
+    UpstreamError,
+    UpstreamLimit,
+    UpstreamProtocol,
+    UpstreamUnavailable,
+)
+from headgate.reply import Reply
+from headgate.sse import Event
+from headgate.upstream import Chunk
+from support.raw_upstream import completion, delta, finish
+
+
+def events(*values: Any) -> list[Event]:
+    return [Event(v if isinstance(v, bytes) else json.dumps(v).encode()) for v in values]
+
+
+def feed(reply: Reply, *values: Any) -> Chunk:
+    return reply.feed(events(*values)) or Chunk()
+
+
+def texts(chunk: Chunk) -> list[str]:
+    return [said.content for said in chunk.deltas]
+
+
+def test_content_commits_and_a_role_does_not() -> None:
+    """Only content counts as the first delta; a role, an empty text and a ping do not."""
+    reply = Reply()
+
+    feed(reply, delta(role="assistant"), delta(""), {"type": "ping"})
+    assert not reply.committed
+
+    assert texts(feed(reply, delta("Hi"))) == ["Hi"]
+    assert reply.committed
+
+
+def test_the_first_chunk_carries_the_head() -> None:
+    """Who answers is told once, with the first chunk that says anything."""
+    reply = Reply()
+
+    first, second = feed(reply, delta("a")), feed(reply, delta("b"))
+
+    assert first.head is not None
+    assert (first.head.id, first.head.model, first.head.created) == ("c-1", "scripted", 1700000000)
+    assert second.head is None
+
+
+def test_finished_when_every_choice_seen_has_its_reason() -> None:
+    """Two choices: one reason is not enough."""
+    reply = Reply()
+
+    feed(reply, delta("a"), delta("b", choice=1), finish())
+    assert not reply.finished
+    with pytest.raises(UpstreamUnavailable):
+        reply.end()
+
+    chunk = feed(reply, finish("length", choice=1))
+    assert reply.finished
+    assert chunk.finishes == {1: "length"}
+    reply.end()
+
+
+def test_done_finishes_with_an_empty_word() -> None:
+    """`[DONE]` without a finish reason is an end, with nothing known about why."""
+    reply = Reply()
+
+    chunk = feed(reply, delta("a"), b"[DONE]")
+
+    assert chunk.finishes == {0: ""}
+    assert reply.finished
+    reply.end()
+
+
+def test_nothing_after_done_counts() -> None:
+    """What an upstream says behind its own end is not part of the answer."""
+    reply = Reply()
+
+    chunk = feed(reply, delta("a"), finish(), b"[DONE]", delta("b"), {"error": "late"})
+
+    assert texts(chunk) == ["a"]
+    reply.end()
+
+
+@pytest.mark.parametrize("last", [b"[DONE]", None])
+def test_an_answer_without_a_choice_is_a_failed_attempt(last: bytes | None) -> None:
+    """No choice at all is retryable, whether the upstream said that it is done or not."""
+    reply = Reply()
+    feed(reply, *([last] if last else []))
+
+    with pytest.raises(UpstreamUnavailable, match="no choice") as caught:
+        reply.end()
+    assert caught.value.retryable
+
+
+def test_content_before_an_error_in_the_same_read_is_delivered() -> None:
+    """A prefix of the answer stays the caller's; the error comes behind it."""
+    reply = Reply()
+
+    chunk = feed(reply, delta("a"), {"error": {"message": "overloaded", "code": 529}}, delta("b"))
+
+    assert texts(chunk) == ["a"]
+    with pytest.raises(UpstreamUnavailable):
+        reply.end()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "slow down", "code": 429}, UpstreamLimit),
+        ({"message": "no", "code": "401"}, UpstreamCredentials),
+        ({"message": "?", "code": "rate_limit_exceeded"}, UpstreamUnavailable),
+        ("overloaded", UpstreamUnavailable),
+        ({"message": "?", "code": True}, UpstreamUnavailable),
+    ],
+)
+def test_an_error_object_counts_by_its_numeric_code(
+    error: object, kind: type[UpstreamError]
+) -> None:
+    """An error in a 200 is what its code says, else the upstream is unavailable."""
+    reply = Reply()
+    feed(reply, {"error": error})
+
+    with pytest.raises(kind):
+        reply.end()
+
+
+def test_an_error_event_by_name() -> None:
+    """`event: error` is an error whatever its data looks like."""
+    reply = Reply()
+    reply.feed([Event(b'{"message": "boom", "code": 429}', "error")])
+
+    with pytest.raises(UpstreamLimit):
+        reply.end()
+
+
+def test_a_fault_after_the_finish_is_no_fault() -> None:
+    """Once the answer is whole, an error or garbage does not take it back."""
+    for garbage in (b"{", b'{"error": "late"}'):
+        reply = Reply()
+        feed(reply, delta("a"), finish())
+        feed(reply, garbage)
+        reply.end()
+
+
+def test_usage_and_unknown_fields_are_kept() -> None:
+    """Usage comes last; what has no field of ours is handed on as extra."""
+    reply = Reply()
+    feed(reply, delta("a"), finish())
+
+    tail = {"choices": [], "usage": {"prompt_tokens": 2}, "timings": {"ms": 4}}
+    chunk = feed(reply, tail)
+
+    assert chunk.usage is not None
+    assert chunk.usage.prompt_tokens == 2
+    assert chunk.extra == {"timings": {"ms": 4}}
+
+
+def test_reasoning_under_either_name() -> None:
+    """`reasoning` and `reasoning_content` are the same thing."""
+    reply = Reply()
+
+    chunk = feed(reply, delta(reasoning="hm"), delta(reasoning_content="so"))
+
+    assert [said.reasoning for said in chunk.deltas] == ["hm", "so"]
+
+
+def test_tool_call_fragments_get_index_and_id() -> None:
+    """Fragments without index or id belong to the call that was opened last."""
+    reply = Reply()
+    calls = [
+        {"id": "a", "function": {"name": "f", "arguments": ""}},
+        {"function": {"arguments": '{"x"'}},
+        {"function": {"arguments": ":1}"}},
+        {"id": "b", "function": {"name": "g", "arguments": {"y": 2}}},
+    ]
+
+    chunk = feed(reply, *(delta(tool_calls=[call]) for call in calls))
+
+    pieces = [piece for said in chunk.deltas for piece in said.tool_calls]
+    assert [(p.index, p.id, p.name, p.arguments) for p in pieces] == [
+        (0, "a", "f", ""),
+        (0, "", "", '{"x"'),
+        (0, "", "", ":1}"),
+        (1, "b", "g", '{"y":2}'),
+    ]
+
+
+def test_parallel_calls_that_all_say_index_zero_stay_apart() -> None:
+    """A new id is a new call, and gets an index of its own."""
+    reply = Reply()
+    calls = [{"index": 0, "id": i, "function": {"name": "f", "arguments": "{}"}} for i in "ab"]
+
+    chunk = feed(reply, delta(tool_calls=calls))
+
+    assert [(p.index, p.id) for p in chunk.deltas[0].tool_calls] == [(0, "a"), (1, "b")]
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    """A caller must be able to answer a tool call, so it needs an id."""
+    reply = Reply()
+
+    chunk = feed(reply, delta(tool_calls=[{"index": 0, "function": {"name": "f"}}]))
+
+    assert chunk.deltas[0].tool_calls[0].id
+
+
+def test_a_whole_body_is_one_chunk() -> None:
+    """A unary answer says everything at once."""
+    chunk = Reply().feed_body(json.dumps(completion("Hello", reason="length")).encode())
+
+    assert texts(chunk) == ["Hello"]
+    assert chunk.finishes == {0: "length"}
+    assert chunk.usage is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"choices": [{"message": {"content": "Hel', UpstreamUnavailable),
+        (b'{"choices": []}', UpstreamUnavailable),
+        (b"{}", UpstreamUnavailable),
+        (b'{"choices": 3}', UpstreamProtocol),
+        (b"{not json}", UpstreamProtocol),
+        (b'{"choices": [{"message": {"content": {"a": 1}}}]}', UpstreamProtocol),
+        (b"{" + b'"a":[' * 5000, UpstreamError),
+    ],
+)
+def test_a_broken_body_is_never_an_answer(body: bytes, kind: type[UpstreamError]) -> None:
+    """Cut, empty, and misshapen bodies have their own reasons (design section 5)."""
+    with pytest.raises(kind):
+        Reply().feed_body(body)
+
+
+def test_a_character_cut_in_two_halves_is_joined() -> None:
+    """Surrogates in two deltas are one character; a lone one never gets through."""
+    reply = Reply()
+    halves = [rb"\ud83d", rb"\ude00", rb"\ud83d", b"x"]
+
+    chunk = feed(reply, *(b'{"choices":[{"delta":{"content":"%s"}}]}' % h for h in halves))
+
+    assert "".join(texts(chunk)) == "\U0001f600\ufffdx"
+
+
+def test_the_cut_event_at_the_end_counts_when_it_is_whole() -> None:
+    """Some upstreams end without the blank line; half an event is half an answer."""
+    whole, half = Reply(), Reply()
+    whole.feed([Event(json.dumps(finish()).encode(), cut=True)])
+    half.feed([*events(delta("a")), Event(json.dumps(finish()).encode()[:-9], cut=True)])
+
+    whole.end()
+    with pytest.raises(UpstreamUnavailable):
+        half.end()
+
+
+def test_a_huge_delta_is_split_between_code_points() -> None:
+    """No message carries more than 256 KiB of text, and nothing is lost."""
+    text = "aé\U0001f600" * 100_000
+
+    chunk = feed(Reply(), delta(text))
+
+    assert "".join(texts(chunk)) == text
+    assert max(len(t.encode()) for t in texts(chunk)) <= 256 * 1024
+    assert [said.count for said in chunk.deltas] == [1] * len(chunk.deltas)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {"prompt_tokens": 10**12, "completion_tokens": -4}},
+        {"created": 1e300},
+        {"created": -5},
+    ],
+)
+def test_figures_that_do_not_fit_are_no_reason_to_fail(odd: dict[str, Any]) -> None:
+    """Nonsense beside the text must not lose the text."""
+    chunk = feed(Reply(), delta("a") | odd)
+
+    assert texts(chunk) == ["a"]

@@ -82,6 +82,18 @@ $(BUF_READY):
 	@npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@$(BUF_VERSION)
 	@touch $(BUF_READY)
 
+.PHONY: proto
+proto: $(READY) ## Make the stubs, and whatever else follows from the contract
+	@$(RUN) protos/generate.py
+
+.PHONY: check-generated
+check-generated: $(READY) ## Fail if a generated file is not what the contract makes
+	@$(RUN) protos/generate.py --check
+
+.PHONY: check-floors
+check-floors: $(READY) ## Import the stubs at the oldest and the newest grpcio and protobuf
+	@$(RUN) protos/check_floors.py
+
 .PHONY: constraints
 constraints: ## Pin the newest versions that the projects allow, into server/constraints.txt
 	@rm -rf .tools/newest && $(PYTHON) -m venv .tools/newest

@@ -16,7 +16,7 @@ from headgate.http_body import OPENAI, PUBLISHED
 from headgate.http_chat import HttpChat
 from headgate.http_cors import Cors
 from headgate.http_errors import json_response
-from headgate.http_middleware import Handler, named, refusals_as_json, request_id
+from headgate.http_middleware import Handler, named, refusals_as_json, request_id, server_log
 from headgate.http_options import HttpOptions
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class HttpFace:
             self._application(),
             handler_cancellation=True,
             access_log=None,
+            logger=server_log,
             shutdown_timeout=_CLOSING_TIMEOUT,
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from headgate.http_errors import plain_error_response
 
@@ -15,6 +17,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _request_id: ContextVar[str] = ContextVar("headgate_http_request_id", default="")
+
+
+class _NoBadRequests(logging.Filter):
+    """aiohttp logs what is no HTTP as an error, with the bytes, which may hold a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+server_log = logging.getLogger("headgate.http")
+server_log.addFilter(_NoBadRequests())
 
 
 def request_id() -> str:

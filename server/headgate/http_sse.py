@@ -45,7 +45,15 @@ class EventStream:
         return self.response.prepared
 
     async def start(self) -> None:
-        await self.response.prepare(self._request)
+        """The status and the headers.
+
+        Raises:
+            ReaderGone: the reader left.
+        """
+        try:
+            await self.response.prepare(self._request)
+        except ConnectionError as error:
+            raise ReaderGone from error
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """One event.

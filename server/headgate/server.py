@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from headgate.config import limits_line
+from headgate.config import CallersSettings, SystemPromptSettings, limits_line
 from headgate.gateway import Gateway
+from headgate.logs import configure_logs
 from headgate.sandbox import start_sandbox
+from headgate.signals import Signals, tell
 
 if TYPE_CHECKING:
     from headgate.config import Settings
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# What the published API allows one address; other profiles are for upstreams without a pace.
+PUBLISHED_LIMIT = CallersSettings(rate=2.0, min_interval=0.5)
 
 
 def serve(settings: Settings, *, sandbox: bool) -> int:
@@ -32,36 +34,35 @@ def serve(settings: Settings, *, sandbox: bool) -> int:
     Raises:
         StartError: an address cannot be had.
     """
+    configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, sandbox=sandbox))
 
 
 async def _serve(settings: Settings, *, sandbox: bool) -> int:
     signals = Signals()
-    embedded = await start_sandbox(settings, "127.0.0.1:0") if sandbox else None
-    try:
-        if embedded is not None:
-            settings = settings.model_copy(update={"upstream": embedded.upstream(settings)})
+    async with AsyncExitStack() as stack:
+        if sandbox:
+            settings = await in_front_of_sandbox(settings, stack)
         gateway = Gateway(settings)
         await gateway.start()
         _say(gateway, settings)
         await signals.first.wait()
-        await _stop(gateway, settings.server.grace, signals)
-    finally:
-        if embedded is not None:
-            await embedded.aclose()
+        await signals.unless_again(gateway.stop(settings.server.grace))
     return 0
 
 
-async def _stop(gateway: Gateway, grace: float, signals: Signals) -> None:
-    stopping = asyncio.create_task(gateway.stop(grace))
-    impatient = asyncio.create_task(signals.second.wait())
-    await asyncio.wait({stopping, impatient}, return_when=asyncio.FIRST_COMPLETED)
-    impatient.cancel()
-    if not stopping.done():
-        tell("stopped at once by a second signal; running calls were cut")
-        stopping.cancel()
-    await asyncio.wait({stopping, impatient})
+async def in_front_of_sandbox(settings: Settings, stack: AsyncExitStack) -> Settings:
+    """Start an embedded sandbox, which the stack closes, and point the settings at it.
+
+    Raises:
+        StartError: no port can be had.
+    """
+    limit = PUBLISHED_LIMIT if settings.profile == "published" else CallersSettings()
+    own = {"callers": limit, "system_prompt": SystemPromptSettings()}
+    sandbox = await start_sandbox(settings.model_copy(update=own), "127.0.0.1:0")
+    stack.push_async_callback(sandbox.aclose)
+    return settings.model_copy(update={"upstream": sandbox.upstream(settings)})
 
 
 def _say(gateway: Gateway, settings: Settings) -> None:
@@ -70,22 +71,3 @@ def _say(gateway: Gateway, settings: Settings) -> None:
         tell(f"http listening on {gateway.http_address}")
     tell(f"upstream {settings.upstream.url}")
     tell(limits_line(settings))
-
-
-def tell(line: str) -> None:
-    """One line for the person who started this."""
-    print(f"headgate: {line}", file=sys.stderr, flush=True)  # noqa: T201 - that is its purpose
-
-
-class Signals:
-    """`first` and `second` are set when a signal to stop comes, and comes again."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._on_signal)
-
-    def _on_signal(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()

@@ -13,7 +13,7 @@ from headgate import wire
 from headgate.errors import FieldViolation
 from headgate.system_prompt import SystemPromptOverride
 from headgate.v1 import chat_pb2 as pb
-from headgate.validate import is_json_object
+from headgate.validate import NO_SCHEMA, is_json_object
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -133,12 +133,12 @@ class RequestReader:
             )
         )
 
-    def _schema(self, path: str, text: str) -> msgspec.Raw | None:
+    def _schema(self, path: str, text: str) -> msgspec.Raw | msgspec.UnsetType:
         if not text:
-            return None
+            return msgspec.UNSET
         if not is_json_object(text):
-            self._note(path, "is no JSON object; give a JSON Schema as JSON text")
-            return None
+            self._note(path, NO_SCHEMA)
+            return msgspec.UNSET
         return msgspec.Raw(text.encode())
 
     def _tool_choice(self, request: pb.ChatRequest) -> str | wire.NamedToolChoice | None:

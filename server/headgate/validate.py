@@ -29,6 +29,7 @@ RANGES: dict[str, tuple[float, float]] = {
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 TOOL_CHOICES = ("none", "auto", "required")
+NO_SCHEMA = "is no JSON object; give a JSON Schema"
 RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 
 
@@ -95,6 +96,7 @@ def _tools(request: wire.ChatRequest) -> Iterator[FieldViolation]:
             yield FieldViolation(f"{path}.type", f"{tool.type!r} is not allowed; only function")
         if not tool.function.name:
             yield FieldViolation(f"{path}.name", "is empty; a function has a name")
+        yield from _schema(f"{path}.parameters", tool.function.parameters)
     choice = request.tool_choice
     if isinstance(choice, str) and choice not in TOOL_CHOICES:
         allowed = ", ".join(TOOL_CHOICES)
@@ -109,9 +111,16 @@ def _tools(request: wire.ChatRequest) -> Iterator[FieldViolation]:
         yield FieldViolation("response_format", f"{shape.type!r} is not allowed; one of {allowed}")
     if shape is not None and shape.type == "json_schema" and not shape.json_schema:
         yield FieldViolation("response_format.json_schema", "is missing")
+    if shape is not None and shape.json_schema is not None:
+        yield from _schema("response_format.json_schema.schema", shape.json_schema.schema)
 
 
-def is_json_object(text: str | bytes) -> bool:
+def _schema(path: str, schema: msgspec.Raw | msgspec.UnsetType) -> Iterator[FieldViolation]:
+    if isinstance(schema, msgspec.Raw) and not is_json_object(schema):
+        yield FieldViolation(path, NO_SCHEMA)
+
+
+def is_json_object(text: str | msgspec.Raw) -> bool:
     """Whether a JSON text from a caller is an object, as schemas are."""
     try:
         return isinstance(msgspec.json.decode(text), dict)

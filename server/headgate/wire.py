@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 # Indexes and bytes that no honest server sends must not get as far as an int32 or a bytes object.
 Index = Annotated[int, Meta(ge=0, lt=2**20)]
@@ -59,7 +59,7 @@ class FunctionSpec(Struct, omit_defaults=True, kw_only=True):
 
     name: str
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw | UnsetType = UNSET
     strict: bool | None = None
 
 
@@ -80,7 +80,7 @@ class NamedToolChoice(Struct, kw_only=True):
 class JsonSchema(Struct, omit_defaults=True, kw_only=True):
     name: str
     description: str | None = None
-    schema: Raw | None = None
+    schema: Raw | UnsetType = UNSET
     strict: bool | None = None
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-from headgate.sse import Event, EventTooLarge, SSEDecoder, encode_event
 from hypothesis import example, given
 from hypothesis import strategies as st
+
+from headgate.sse import Event, EventTooLarge, SSEDecoder, encode_event
 
 LINE_ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 LINES = st.one_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
@@ -22,7 +22,9 @@ class Caller:
     def __init__(self, gateway: Gateway, channel: grpc.aio.Channel) -> None:
         self.gateway = gateway
         self.channel = channel
-        self.stub: chat_pb2_grpc.ChatServiceAsyncStub = chat_pb2_grpc.ChatServiceStub(channel)
+        self.stub = cast(
+            "chat_pb2_grpc.ChatServiceAsyncStub", chat_pb2_grpc.ChatServiceStub(channel)
+        )
 
     async def chat(self, text: str = "Hello", **fields: Any) -> pb.ChatResponse:
         return await self.stub.Chat(ask(text, **fields), timeout=20)

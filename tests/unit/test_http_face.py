@@ -170,17 +170,23 @@ async def test_an_interrupted_stream_ends_with_an_error_event() -> None:
     assert upstream.left.locked() is False
 
 
+async def raw(address: str, request: bytes) -> bytes:
+    """Everything that comes until the server closes the connection."""
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
 async def test_an_interrupted_stream_closes_the_connection() -> None:
     """What came is delivered, and then the end of the connection, though it was to be kept."""
     cut = errors.StreamInterrupted("the answer was interrupted", cause="connection")
     async with running(Scripted([opened("Hello"), cut])) as (face, _):
-        host, port = face.address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
         body = json.dumps(HELLO).encode()
         head = f"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        answer = await reader.read()
-        writer.close()
+        answer = await raw(face.address, head.encode() + body)
     assert b"Hello" in answer
     assert answer.endswith(b"}}\n\n\r\n0\r\n\r\n")
 
@@ -609,3 +615,43 @@ async def test_a_body_that_does_not_unpack_is_a_400() -> None:
         error = (await response.json())["error"]
     assert (response.status, error["type"]) == (400, "invalid_request_error")
     assert upstream.calls == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"hello\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nAuthorization Bearer sk-secret\r\n\r\n",
+        b"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["no http", "bad header", "bad length", "long line"],
+)
+async def test_what_is_no_http_is_a_400_and_no_news(
+    request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody can send it, and its bytes may hold a secret, so they are not logged."""
+    async with running(Scripted([opened("x"), ended()])) as (face, client):
+        answer = await raw(face.address, request_)
+        assert (await client.get("/healthz")).status == 200
+    assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
+    assert caplog.records == []
+
+
+async def test_a_caller_that_left_before_the_answer_began_is_no_error() -> None:
+    """The connection closes while the upstream's first words are being read."""
+    go_on = asyncio.Event()
+    upstream = Scripted([go_on, opened("x"), ended()])
+    with structlog.testing.capture_logs() as logs:
+        async with running(upstream) as (face, client):
+            call = asyncio.create_task(client.post("/api", json=HELLO))
+            await upstream.waiting.wait()
+            go_on.set()
+            assert face._runner.server is not None
+            for connection in face._runner.server.connections:
+                assert connection.transport is not None
+                connection.transport.close()
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await call
+            await upstream.left.acquire()
+    assert logs == []

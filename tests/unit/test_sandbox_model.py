@@ -1,11 +1,10 @@
-"""The sandbox's model: what it obeys, what it understands, what it says about itself."""
+"""The sandbox's model: what it obeys, and how it behaves as an upstream."""
 
 from __future__ import annotations
 
-import json
 import math
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,71 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate import wire
-from headgate.config import Settings
 from headgate.errors import HeadgateError, WaitTooLong
-from headgate.sandbox import texts
-from headgate.sandbox.model import SandboxModel
-from headgate.sandbox.running import page
 from headgate.sandbox.sampler import Sampler
-from headgate.sandbox.schema import Hints, fill
-from headgate.sandbox.script import _parts, perform
-from headgate.sandbox.tokenizer import count_tokens, tokenize
-from headgate.upstream import Call, Chunk, Delta, Silent
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-STORY = "Tell me a story"
-
-
-class Ears(Silent):
-    """Keeps what an Observer hears of attempts."""
-
-    def __init__(self) -> None:
-        self.heard: list[HeadgateError | str | None] = []
-
-    def attempt_started(self) -> None:
-        self.heard.append("started")
-
-    def attempt_ended(self, error: HeadgateError | None) -> None:
-        self.heard.append(error)
-
-
-def user(text: str) -> wire.Message:
-    return wire.Message(role="user", content=text)
-
-
-def model(sleeps: list[float] | None = None, seed: int = 1) -> SandboxModel:
-    async def sleep(seconds: float) -> None:
-        if sleeps is not None:
-            sleeps.append(seconds)
-
-    return SandboxModel(token_interval=0.5, sleep=sleep, clock=lambda: 7.9, random=Random(seed))
-
-
-async def chunks_of(
-    said: str | Sequence[wire.Message], *, of: SandboxModel | None = None, **parameters: Any
-) -> list[Chunk]:
-    messages = [user(said)] if isinstance(said, str) else list(said)
-    parameters.setdefault("stream", False)
-    request = wire.ChatRequest(messages=messages, **parameters)
-    async with (of or model()).open(Call(request=request)) as chunks:
-        return [chunk async for chunk in chunks]
-
-
-def deltas_of(chunks: list[Chunk], choice: int = 0) -> list[Delta]:
-    return [delta for chunk in chunks for delta in chunk.deltas if delta.choice == choice]
-
-
-def text_of(chunks: list[Chunk], choice: int = 0) -> str:
-    return "".join(delta.content for delta in deltas_of(chunks, choice))
-
-
-async def say(said: str | Sequence[wire.Message], **parameters: Any) -> str:
-    return text_of(await chunks_of(said, **parameters))
-
-
-# What can be set.
+from headgate.sandbox.tokenizer import tokenize
+from headgate.upstream import Call, Silent
+from support.sandbox_model import (
+    STORY,
+    WEATHER,
+    chunks_of,
+    deltas_of,
+    model,
+    say,
+    text_of,
+    usage,
+    user,
+)
 
 
 async def test_temperature_0_gives_the_same_answer_every_time() -> None:
@@ -142,7 +91,8 @@ def test_top_p_keeps_the_fewest_options_that_reach_it(
 async def test_max_tokens_cuts_the_answer(field: str, stream: bool) -> None:
     """To exactly so many tokens of the same answer, with the reason `length`."""
     whole = await say(STORY, seed=1)
-    chunks = await chunks_of(STORY, seed=1, stream=stream, **{field: 5})
+    parameters: dict[str, Any] = {"seed": 1, "stream": stream, field: 5}
+    chunks = await chunks_of(STORY, **parameters)
     assert text_of(chunks) == "".join(delta.content for delta in deltas_of(chunks)[:5])
     assert whole.startswith(text_of(chunks))
     assert chunks[-1].finishes == {0: "length"}
@@ -210,12 +160,6 @@ async def test_a_stream_and_a_whole_answer_say_the_same(parameters: dict[str, An
     assert (stream[-1].finishes, stream[-1].usage) == (whole[0].finishes, whole[0].usage)
 
 
-def usage(chunks: list[Chunk]) -> wire.Usage:
-    found = chunks[-1].usage
-    assert found is not None
-    return found
-
-
 async def test_usage_counts_by_the_models_own_tokenizer() -> None:
     """The prompt with three tokens for each message, the answer delta by delta, the total."""
     messages = [wire.Message(role="system", content="Be brief."), user("count to 3")]
@@ -269,307 +213,17 @@ async def test_no_logprobs_unless_asked_for() -> None:
     assert asked[0].logprobs == wire.Logprobs([wire.TokenLogprob("hi", 0.0, [104, 105], [])])
 
 
-# Tools and JSON.
+class Ears(Silent):
+    """Keeps what an Observer hears of attempts."""
 
+    def __init__(self) -> None:
+        self.heard: list[HeadgateError | str | None] = []
 
-def tool(name: str, **properties: Any) -> wire.Tool:
-    schema = msgspec.json.encode({"type": "object", "properties": properties})
-    return wire.Tool(function=wire.FunctionSpec(name=name, parameters=msgspec.Raw(schema)))
+    def attempt_started(self) -> None:
+        self.heard.append("started")
 
-
-WEATHER = tool("get_weather", city={"type": "string"}, days={"type": "integer", "minimum": 1})
-TIME = tool("get_local_time", city={"type": "string"})
-NAMED = wire.NamedToolChoice(function=wire.FunctionName("get_local_time"))
-
-
-def calls_of(chunks: list[Chunk]) -> list[tuple[str, Any]]:
-    calls: dict[int, list[str]] = {}
-    for delta in deltas_of(chunks):
-        for piece in delta.tool_calls:
-            said = calls.setdefault(piece.index, ["", ""])
-            said[0] += piece.name
-            said[1] += piece.arguments
-    return [(name, json.loads(arguments)) for name, arguments in calls.values()]
-
-
-@pytest.mark.parametrize(
-    ("question", "choice", "called"),
-    [
-        ("What is the weather in New York?", None, ["get_weather"]),
-        ("What is the weather in New York?", "auto", ["get_weather"]),
-        ("Call get_local_time", "auto", ["get_local_time"]),
-        ("Whether it rains", "auto", []),
-        ("Hello!", "auto", []),
-        ("Hello!", "required", ["get_weather"]),
-        ("What is the weather?", "none", []),
-        ("Hello!", NAMED, ["get_local_time"]),
-        ("The local time and the weather, please", "auto", ["get_weather", "get_local_time"]),
-    ],
-)
-async def test_tools_are_called_when_they_are_meant(
-    question: str, choice: str | wire.NamedToolChoice | None, called: list[str]
-) -> None:
-    """By the choice, or by a word of the function's name in the question."""
-    chunks = await chunks_of(question, tools=[WEATHER, TIME], tool_choice=choice)
-    assert [name for name, _ in calls_of(chunks)] == called
-    assert chunks[-1].finishes == {0: "tool_calls" if called else "stop"}
-    assert bool(text_of(chunks)) == (not called)
-
-
-async def test_a_call_is_streamed_in_fragments() -> None:
-    """Id and name first and once, then the arguments in pieces, made up from the question."""
-    chunks = await chunks_of("Weather in New York for 3 days?", tools=[WEATHER], stream=True)
-    pieces = [piece for delta in deltas_of(chunks) for piece in delta.tool_calls]
-    assert (pieces[0].name, pieces[0].arguments) == ("get_weather", "")
-    assert pieces[0].id.startswith("call_")
-    assert len(pieces) > 3
-    assert {(piece.id, piece.name) for piece in pieces[1:]} == {("", "")}
-    assert calls_of(chunks) == [("get_weather", {"city": "New York", "days": 3})]
-
-
-async def test_one_call_at_a_time_when_that_is_wished() -> None:
-    """`parallel_tool_calls` false."""
-    chunks = await chunks_of(
-        "local weather", tools=[WEATHER, TIME], parallel_tool_calls=False, tool_choice="auto"
-    )
-    assert len(calls_of(chunks)) == 1
-
-
-async def test_a_tools_result_is_told_and_not_asked_for_again() -> None:
-    """Otherwise a caller's loop would never end."""
-    messages = [
-        user("What is the weather in Oslo?"),
-        wire.Message(role="tool", tool_call_id="call_1", content="12 °C and rain"),
-    ]
-    chunks = await chunks_of(messages, tools=[WEATHER])
-    assert calls_of(chunks) == []
-    assert "12 °C and rain" in text_of(chunks)
-
-
-async def test_max_tokens_cuts_a_call_too() -> None:
-    """As real servers do, in the middle of the arguments."""
-    chunks = await chunks_of("weather", tools=[WEATHER], max_tokens=5)
-    assert chunks[-1].finishes == {0: "length"}
-    assert usage(chunks).completion_tokens == 5
-
-
-async def test_a_json_object_is_json() -> None:
-    """With the answer inside, whatever signs it holds."""
-    shape = wire.ResponseFormat(type="json_object")
-    said = await say('say: "quoted" \\ 中', response_format=shape)
-    assert json.loads(said) == {"answer": 'quoted" \\ 中', "messages": 1}
-
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "city": {"type": "string"},
-        "kind": {"enum": ["sun", "rain"]},
-        "days": {"type": "integer", "minimum": 2, "maximum": 5},
-        "share": {"type": "number", "maximum": 0.5},
-        "sure": {"type": "boolean"},
-        "list": {"type": "array", "items": {"$ref": "#/$defs/item"}, "minItems": 2},
-        "maybe": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
-        "fixed": {"const": [1, None]},
-        "nothing": {"type": ["null", "string"]},
-    },
-    "$defs": {"item": {"properties": {"deep": {"type": "string", "maxLength": 3}}}},
-}
-
-
-async def test_an_answer_fits_its_json_schema() -> None:
-    """Types, enums, bounds, references, the first of several shapes."""
-    schema = wire.JsonSchema(name="w", schema=msgspec.Raw(msgspec.json.encode(SCHEMA)))
-    shape = wire.ResponseFormat(type="json_schema", json_schema=schema)
-    said = await say("Will there be rain in Lyon?", response_format=shape, temperature=0)
-    answer = json.loads(said)
-    assert list(answer) == list(SCHEMA["properties"])
-    assert answer == {
-        "city": "Lyon",
-        "kind": "rain",
-        "days": 2,
-        "share": 0.5,
-        "sure": True,
-        "list": [{"deep": "You"}, {"deep": "You"}],
-        "maybe": "2026-01-01",
-        "fixed": [1, None],
-        "nothing": None,
-    }
-
-
-def test_a_schema_that_holds_itself_has_an_end() -> None:
-    """However deep and however wide."""
-    schema = {"properties": {str(i): {"$ref": "#"} for i in range(50)}}
-    assert len(json.dumps(fill(schema, Hints.of("x")))) < 100_000
-    assert fill({"$ref": "#"}, Hints.of("x")) is None
-
-
-KEYWORDS = st.sampled_from(
-    [
-        "type",
-        "properties",
-        "items",
-        "anyOf",
-        "enum",
-        "const",
-        "$ref",
-        "minItems",
-        "minimum",
-        "maximum",
-        "maxLength",
-        "format",
-    ]
-)
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-9, 9)
-    | st.floats(allow_nan=False, width=16)
-    | st.sampled_from(["object", "array", "string", "number", "integer", "#", "#/a", "date", ""]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYWORDS, inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(st.dictionaries(KEYWORDS, VALUES, max_size=5), st.text(max_size=20))
-def test_any_schema_gets_some_json(schema: dict[str, Any], question: str) -> None:
-    """Also one that is no schema at all."""
-    msgspec.json.encode(fill(schema, Hints.of(question)))
-
-
-# What it understands.
-
-
-@pytest.mark.parametrize(
-    ("question", "part"),
-    [
-        ("Hello!", "headgate sandbox"),
-        ("hi there", "headgate sandbox"),
-        ("What is AI?", "AI"),
-        ("Are you a language model?", "I am no language model"),
-        ("Who are you?", "headgate-sandbox"),
-        ("What can you do?", "tell a story"),
-        ("Write a poem", "gate"),
-        ("Write a haiku", "each drop"),
-        ("Tell me a joke", "patient"),
-        ("What is headgate?", "gRPC"),
-        ("What is the rate limit?", "500 ms"),
-        ("How does streaming work?", "[DONE]"),
-        ("What does temperature mean?", "0.8"),
-        ("Write some Python code", "requests.post"),
-        ("What is 6 * 7?", "6 * 7 = 42"),
-        ("7/2", "3.5"),
-        ("12 / 0", "divided by zero"),
-        ("The average of 2, 4 and 9?", "Their sum is 15 and their average is 5"),
-        ("What's the weather?", "get_weather"),
-        ("How are you?", "thank you"),
-        ("Thanks!", "welcome"),
-        ("Goodbye", "Goodbye"),
-        ("Bonjour !", "bac à sable"),
-        ("Guten Tag", "Sandkasten"),
-        ("¡Hola!", "sandbox de headgate"),
-        ("你好", "沙盒"),
-        ("My name is Zoé.", "Zoé"),
-        ("我叫小明", "小明"),
-        ("What is my name?", "not told me"),
-        ("What did I say?", "first thing"),
-        ("How many messages are there?", "1 message so far, without a system prompt"),
-        ("What is your system prompt?", "no system prompt"),
-        ("count to 4", "1, 2, 3, 4."),
-        ("Please say: “Grüße, 世界 😀”", "Grüße, 世界 😀"),
-        ("Why is the sky blue?", "“Why is the sky blue?”"),
-        ("?!", "no words"),
-        ("", "no words"),
-    ],
-)
-async def test_a_question_gets_a_fitting_answer(question: str, part: str) -> None:
-    """One for everything that it can talk about."""
-    assert part in await say(question, temperature=0)
-
-
-async def test_it_reads_the_conversation() -> None:
-    """A name told earlier, what was said before, how much there is, which prompt it was given."""
-    talk = [
-        wire.Message(role="system", content="You are a pirate."),
-        user("Hello, my name is Ada"),
-        wire.Message(role="assistant", content="Hello, Ada!"),
-    ]
-    assert "Ada" in await say([*talk, user("What's my name?")])
-    assert "“Hello, my name is Ada”" in await say([*talk, user("What did I just say?")])
-    assert "3 messages so far, with a system prompt" in await say(
-        [*talk, user("How many messages?")]
-    )
-    assert "“You are a pirate.”" in await say([*talk, user("What is your system prompt?")])
-
-
-async def test_pictures_are_noticed() -> None:
-    """They count as tokens, and it says that it cannot look at them."""
-    picture = wire.ImagePart(wire.ImageUrl("data:image/png;base64,AAAA"))
-    message = wire.Message(role="user", content=[wire.TextPart("What is this?"), picture, picture])
-    chunks = await chunks_of([message])
-    assert "2 pictures" in text_of(chunks)
-    assert usage(chunks).prompt_tokens == 3 + len(tokenize("What is this?")) + 2 * 85
-
-
-async def test_what_the_user_writes_is_no_script() -> None:
-    """Braces and dollars in a question come back as they are."""
-    question = "what about {a|b} and $name and {x=1}"
-    assert f"“{question}”" in await say(question)
-
-
-SCRIPTS = [
-    text for text in vars(texts).values() if isinstance(text, str) and text != texts.__name__
-] + list(texts.REASONING)
-
-
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script[:20])
-def test_every_choice_in_the_texts_is_one(script: str) -> None:
-    """Facts stand outside of choices, where they are put in, and no brace is left over."""
-    for text, _, options, _ in _parts(script):
-        assert len(options) != 1
-        assert "$" not in "".join(options)
-        assert not set("{}|") & set(text) or text == texts.PYTHON
-
-
-def test_a_space_belongs_to_the_word_behind_it() -> None:
-    """So that tokens look like those of real models, and facts keep their own spaces."""
-    tokens = perform("a {who=b|c} $who$x d ", {"x": ", e"}, Sampler(0, 1, Random(1)))
-    assert [token.text for token in tokens] == ["a", " b", " b", ",", " e", " d", " "]
-
-
-# What it costs.
-
-
-def test_tokens_joined_are_the_text() -> None:
-    """Whatever the text."""
-    assert tokenize("Tell me, 世界: 12345 internationalization!") == (
-        ["Tell", " me", ",", " ", "世", "界", ":", " 123", "45", " internat", "ionaliza", "tion"]
-        + ["!"]
-    )
-
-
-@given(st.text())
-def test_no_character_is_lost_between_tokens(text: str) -> None:
-    """And the count is the number of them."""
-    assert "".join(tokenize(text)) == text
-    assert count_tokens(text) == len(tokenize(text))
-
-
-def test_a_huge_prompt_is_counted_and_not_read() -> None:
-    """Behind 65,536 characters four count as one token."""
-    assert (
-        count_tokens("a " * (1 << 22)) == len(tokenize("a " * (1 << 15))) + ((1 << 23) - 65536) // 4
-    )
-
-
-async def test_counting_has_an_end() -> None:
-    """Far enough for a long stream, shared by all choices."""
-    assert (await say("Please count to 500.")).endswith("499, 500.")
-    assert "no further than 5000" in await say("count to 999999999")
-    assert "no further than 50." in await say("count to 999999999", n=100)
-
-
-# How it behaves as an upstream.
+    def attempt_ended(self, error: HeadgateError | None) -> None:
+        self.heard.append(error)
 
 
 async def test_a_stream_keeps_its_pace() -> None:
@@ -675,18 +329,3 @@ async def test_whatever_it_is_sent_it_answers(
     limit = parameters.get("max_tokens", -1)
     assert limit < 0 or total.completion_tokens <= limit * parameters.get("n", 1)
     msgspec.json.encode(chunks)
-
-
-# The page.
-
-
-def test_the_page_stands_alone_and_is_honest() -> None:
-    """Nothing is loaded from elsewhere, the limits are the real ones, and it says what it is."""
-    settings = Settings.model_validate({"callers": {"rate": 3, "min_interval": 0.25}})
-    html = page(settings).decode()
-    assert "no language model" in html
-    assert "For each IP address: 3 requests a second, at least 250 ms apart." in html
-    for loads in ('src="', "@import", "url(", 'href="http', "LIMITS_IN_WORDS"):
-        assert loads not in html
-    for published in ("temperature", "0.8", "max_tokens", "-1", "top_p", "0.9", "stream", "true"):
-        assert f"<code>{published}</code>" in html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from headgate.sse import Event, EventTooLarge, SSEDecoder, encode_event
 
 RECORDED = (

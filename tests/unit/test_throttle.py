@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headgate.errors import CallerLimit, Draining, QueueFull, Refused, WaitTooLong
 from headgate.throttle.advice import IN_ALL, PER_CALLER, AdviceBook
@@ -30,7 +32,7 @@ def until(instant: float, limit: str = "the deadline") -> Patience:
 def started(gate: Throttle, now: float, caller: str = "someone") -> Ticket:
     """A call that starts at once."""
     ticket = gate.enqueue(now, caller)
-    assert gate.start(ticket, now) == now
+    assert gate.start(ticket, now) == 0
     return ticket
 
 
@@ -41,7 +43,7 @@ def run(gate: Throttle, now: float, end: float = math.inf) -> list[tuple[float, 
         now = max(now, due)
         for ticket in gate.step(now):
             if ticket.phase is Phase.GRANTED:
-                assert gate.start(ticket, now) == now
+                assert gate.start(ticket, now) == 0
                 gate.leave(ticket, now)
                 starts.append((now, ticket))
     return starts
@@ -53,7 +55,7 @@ def test_a_call_starts_at_once_when_a_slot_is_free() -> None:
     ticket = gate.enqueue(3.0, "a")
     assert ticket.phase is Phase.GRANTED
     assert gate.next_wakeup(3.0) is None
-    assert gate.start(ticket, 3.0) == 3.0
+    assert gate.start(ticket, 3.0) == 0
     assert repr(gate) == "<Throttle [0 waiting in 0 lines | 1 in flight | next slot in 0.500 s]>"
 
 
@@ -85,7 +87,7 @@ def test_while_one_connects_nobody_else_is_granted() -> None:
     gate = throttle()
     connecting = gate.enqueue(0.0, "a")
     waiting = gate.enqueue(0.0, "b")
-    assert gate.start(connecting, 0.3) == 0.3
+    assert gate.start(connecting, 0.3) == 0
     assert run(gate, 0.3) == [(0.8, waiting)]
 
 
@@ -95,9 +97,9 @@ def test_a_hanging_connect_is_passed_and_never_collides() -> None:
     slow = gate.enqueue(0.0, "a")
     waiting = [gate.enqueue(0.0, "b") for _ in range(2)]
     assert run(gate, 0.0, end=0.9) == [(0.5, waiting[0])]
-    assert gate.start(slow, 0.9) == 1.0
+    assert gate.start(slow, 0.9) == pytest.approx(0.1)
     assert gate.next_wakeup(0.9) == 1.5
-    assert gate.start(slow, 1.0) == 1.0
+    assert gate.start(slow, 1.0) == 0
     assert run(gate, 1.0) == [(1.5, waiting[1])]
 
 
@@ -167,7 +169,35 @@ def test_no_two_refused_calls_are_sent_to_the_same_slot() -> None:
     run(gate, 0.0, end=0.9)
     for at in (1.0, 1.5, 2.0, 2.5):
         back = gate.enqueue(at, "x", patience=until(at))
-        assert gate.start(back, at) == at
+        assert gate.start(back, at) == 0
+
+
+@given(
+    st.sampled_from([HALF_SECOND, Pace(rate=4, burst=3, margin=0), Pace(rate=1, margin=0)]),
+    st.text("abc", max_size=12),
+    st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 3)), min_size=1, max_size=12),
+)
+def test_advice_is_true(pace: Pace, queued: str, asking: list[tuple[str, int]]) -> None:
+    """Whoever comes back when told starts at that very instant, if nobody new comes."""
+    gate = throttle(pace)
+    for _ in range(pace.burst):
+        gate.leave(started(gate, 0.0), 0.0)
+    for caller in queued:
+        gate.enqueue(0.0, caller)
+    now = 0.0
+    told = []
+    for caller, sixteenths in asking:
+        run(gate, now, end=now + sixteenths / 16)
+        now += sixteenths / 16
+        if gate.predict(now, caller).at > now:
+            with pytest.raises(WaitTooLong) as error:
+                gate.enqueue(now, caller, patience=until(now))
+            told.append(now + (error.value.retry_after or 0.0))
+    assert told == sorted(set(told))
+    for at in [at for at in told if at > now]:
+        run(gate, now, end=at)
+        now = at
+        started(gate, now)
 
 
 def test_advice_holds_no_slot_and_expires() -> None:
@@ -344,16 +374,18 @@ def test_many_newcomers_are_one_judgement() -> None:
     gate = throttle()
     started(gate, 0.0)
     gate.enqueue(0.0, "a", patience=until(0.9))
-    edge = [gate.enqueue(0.0, "b", patience=until(1.4)) for _ in "x"]
+    gate.enqueue(0.0, "b", patience=until(1.4))
     gate.cooldown(0.0, 0.0)
-    edge.append(gate.enqueue(0.0, "a", patience=until(1.9)))
-    edge.append(gate.enqueue(0.0, "b", patience=until(2.2)))
+    edge = [
+        gate.enqueue(0.0, "a", patience=until(1.9)),
+        gate.enqueue(0.0, "b", patience=until(2.2)),
+    ]
     for caller in "cdef":
         gate.enqueue(0.0, caller)
     assert gate.step(0.0) == []
     due = gate.next_wakeup(0.0)
     assert due == pytest.approx(REJUDGE_EVERY, abs=0.01)
-    assert gate.step(due) == edge[1:]
+    assert gate.step(due) == edge
 
 
 def test_judging_again_does_not_repeat_in_vain() -> None:
@@ -381,7 +413,7 @@ def test_a_late_write_is_a_move_of_the_schedule() -> None:
     gate = throttle()
     slow = gate.enqueue(0.0, "a")
     edge = gate.enqueue(0.0, "b", patience=until(0.6))
-    assert gate.start(slow, 0.4) == 0.4
+    assert gate.start(slow, 0.4) == 0
     assert gate.step(0.4) == [edge]
     assert isinstance(edge.error, WaitTooLong)
 
@@ -518,7 +550,7 @@ def test_a_slow_connect_is_no_queueing() -> None:
     """The patience is for the queue: a slot in hand is used, however long the connect took."""
     gate = throttle()
     slow = gate.enqueue(0.0, "a", patience=until(0.1, "max_queue_wait"))
-    assert gate.start(slow, 3.0) == 3.0
+    assert gate.start(slow, 3.0) == 0
 
 
 def test_only_a_granted_ticket_can_start() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from math import isinf
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import grpc
 
@@ -46,8 +46,7 @@ class Caller:
         self.target = target
         self._credentials = credentials
         self._timeout = timeout
-        bearer = [("authorization", f"Bearer {token}")] if token else []
-        self._metadata = (*metadata_pairs(metadata), *bearer)
+        self._metadata = (*metadata_pairs(metadata), *_bearer(token))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.target}>"
@@ -61,6 +60,14 @@ class Caller:
             metadata=(*self._metadata, *metadata_pairs(fields.pop("metadata", None))),
             request=build_request(messages, fields),
         )
+
+
+def _bearer(token: str | None) -> tuple[tuple[str, str], ...]:
+    if token is None:
+        return ()
+    if not token or not token.isascii() or not token.isprintable():
+        raise ValueError("the token is empty or not printable ASCII; allowed is one line of it")
+    return (("authorization", f"Bearer {token}"),)
 
 
 class Client(Caller):
@@ -158,7 +165,7 @@ class AsyncClient(Caller):
         super().__init__(target, credentials, token, metadata, timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owned: grpc.aio.Channel | None = None
-        self._stub = chat_pb2_grpc.ChatServiceStub(channel) if channel is not None else None
+        self._stub = _async_stub(channel) if channel is not None else None
 
     async def chat(self, messages: Messages, **params: Unpack[CallParams]) -> pb.ChatResponse:
         """As Client.chat."""
@@ -185,7 +192,7 @@ class AsyncClient(Caller):
         loop = asyncio.get_running_loop()
         if self._stub is None:
             self._owned = self._open()
-            self._stub = chat_pb2_grpc.ChatServiceStub(self._owned)
+            self._stub = _async_stub(self._owned)
         if self._loop is None:
             self._loop = loop
         if self._loop is not loop:
@@ -209,3 +216,8 @@ class AsyncClient(Caller):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _async_stub(channel: grpc.aio.Channel) -> chat_pb2_grpc.ChatServiceAsyncStub:
+    # One generated class serves both kinds of channel; the other type is for checkers only.
+    return cast("chat_pb2_grpc.ChatServiceAsyncStub", chat_pb2_grpc.ChatServiceStub(channel))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import msgspec
 
 from headgate import __version__, wire
 from headgate.http_upstream.attempt import Attempt
-from headgate.http_upstream.transport import make_transport
+from headgate.http_upstream.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +38,7 @@ class HttpUpstream:
         self._headers = _headers(settings, api_key)
         self._secret = api_key
         self._client = httpx.AsyncClient(
-            transport=make_transport(settings), trust_env=False, follow_redirects=False
+            transport=Transport(settings), trust_env=False, follow_redirects=False
         )
 
     async def aclose(self) -> None:
@@ -71,14 +70,11 @@ class HttpUpstream:
 
     async def _send(self, call: Call) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""
-        limit = self._settings.connect_timeout
-        connect = None if limit == math.inf else limit
         request = httpx.Request(
             "POST",
             self._url,
             headers=[*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))],
             content=self._body.write(call),
-            extensions={"timeout": {"connect": connect, "pool": connect}},
         )
         return await self._client.send(request, stream=True)
 

@@ -1,7 +1,6 @@
 """The one table from the HTTP client's errors to ours.
 
-httpx gives the API and aiohttp the transport, so aiohttp's errors arrive as the cause of httpx's;
-they say more and are looked at first.
+httpx gives the API and aiohttp the sockets, so most of these are aiohttp's.
 """
 
 from __future__ import annotations
@@ -73,14 +72,10 @@ _TABLE: tuple[tuple[type[Exception], Callable[[], UpstreamError]], ...] = (
 
 
 def translate(error: Exception, *, connect_timeout: float) -> UpstreamError:
-    """One of our errors for one of the client's; the table covers every one of FOREIGN_ERRORS.
-
-    httpx-aiohttp calls every lost connection a ConnectTimeout, so only the cause is believed.
-    """
-    for seen in (error.__cause__, error):
-        if isinstance(seen, aiohttp.ServerTimeoutError):
-            return UpstreamTimeout("connect", connect_timeout)
-        for kind, make in _TABLE:
-            if isinstance(seen, kind):
-                return make()
-    return UpstreamUnavailable("the upstream could not be reached")
+    """One of our errors for one of the client's; the table covers every one of FOREIGN_ERRORS."""
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return UpstreamTimeout("connect", connect_timeout)
+    for kind, make in _TABLE:
+        if isinstance(error, kind):
+            return make()
+    raise AssertionError(f"no row for {type(error)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 import certifi
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
@@ -43,27 +45,96 @@ class GatedConnector(aiohttp.TCPConnector):
         return connection
 
 
-def make_transport(settings: UpstreamSettings) -> AiohttpTransport:
-    """The transport for the configured upstream; it opens nothing until the first request."""
-    context = ssl.create_default_context(cafile=settings.ca_file or certifi.where())
-    from_environment = settings.proxy == "environment"
-    proxy = httpx.Proxy(settings.proxy) if settings.proxy and not from_environment else None
-    trace = aiohttp.TraceConfig()
-    trace.on_request_chunk_sent.append(_on_sent)
+class Transport(httpx.AsyncBaseTransport):
+    """httpx above, aiohttp below; opens nothing until the first request.
 
-    def session() -> aiohttp.ClientSession:
+    httpx's own pool dies of cancelled calls, and httpx-aiohttp gives up bytes that had arrived
+    when a connection breaks; server/README.md has the figures.
+    """
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self._settings = settings
+        self._ssl = ssl.create_default_context(cafile=settings.ca_file or certifi.where())
+        self._from_environment = settings.proxy == "environment"
+        self._proxy = None if self._from_environment else settings.proxy
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=_finite(settings.connect_timeout),
+            sock_connect=_finite(settings.connect_timeout),
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and return with the head of the response."""
+        session = self._session = self._session or self._open_session()
+        response = await session.request(
+            request.method,
+            str(request.url),
+            headers=request.headers.multi_items(),
+            data=request.content,
+            allow_redirects=False,
+            timeout=self._timeout,
+            proxy=self._proxy,
+        )
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=ArrivedBytes(response),
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
         # The throttle and our own timers bound everything; a limit here would be a hidden queue.
         connector = GatedConnector(
-            limit=0, limit_per_host=0, keepalive_timeout=30, ttl_dns_cache=60, ssl=context
+            limit=0, limit_per_host=0, keepalive_timeout=30, ttl_dns_cache=60, ssl=self._ssl
         )
+        trace = aiohttp.TraceConfig()
+        trace.on_request_chunk_sent.append(_on_sent)
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=from_environment,
+            auto_decompress=False,
+            trust_env=self._from_environment,
             trace_configs=[trace],
         )
 
-    return AiohttpTransport(client=session, verify=context, trust_env=False, proxy=proxy)
+
+class ArrivedBytes(httpx.AsyncByteStream):
+    """The body as it comes, all of it: also what had arrived when the connection broke.
+
+    aiohttp reports a broken connection at once and keeps what it had buffered to itself. That may
+    be the end of an answer that was whole, and a whole answer is no failure (promise 2).
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        while True:
+            try:
+                data = await content.readany()
+            except (aiohttp.ClientError, OSError):
+                content.set_exception(None)  # type: ignore[arg-type]  # so that it reads again
+                if arrived := content.read_nowait():
+                    yield arrived
+                raise
+            if not data:
+                return
+            yield data
+
+    async def aclose(self) -> None:
+        """Give the connection back; it is cut when the body was not read to its end."""
+        self._response.release()
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds
 
 
 async def _on_sent(*_: object) -> None:

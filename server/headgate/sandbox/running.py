@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from headgate.callers import CallersDoor
 from headgate.config import StartError
 from headgate.http_face import HttpFace
 from headgate.http_options import HttpOptions
 from headgate.identity import Identity
 from headgate.intake import Intake
+from headgate.logs import configure_logs
 from headgate.sandbox.model import MODEL_NAME, SandboxModel
 from headgate.signals import Signals, tell
 from headgate.system_prompt import SystemPrompt
@@ -37,6 +39,7 @@ class RunningSandbox:
 
     url: str
     _face: HttpFace
+    _door: CallersDoor
 
     def upstream(self, settings: Settings) -> UpstreamSettings:
         """The upstream settings of a gateway in front of this sandbox."""
@@ -44,6 +47,7 @@ class RunningSandbox:
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Stop listening, let running calls finish within `grace` seconds, cut the rest."""
+        self._door.drain(grace)
         await self._face.stop(grace)
 
 
@@ -58,8 +62,9 @@ async def start_sandbox(settings: Settings, listen: str) -> RunningSandbox:
         StartError: the address cannot be had.
     """
     model = SandboxModel(token_interval=settings.sandbox.token_interval)
+    door = CallersDoor(model, settings.callers)
     face = HttpFace(
-        model,
+        door,
         _intake(settings),
         identify=Identity(settings.callers.trusted_peers).of,
         options=_options(settings),
@@ -69,7 +74,7 @@ async def start_sandbox(settings: Settings, listen: str) -> RunningSandbox:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise StartError(f"cannot listen on {listen}: {reason}") from error
-    return RunningSandbox(f"http://{_reachable(address)}", face)
+    return RunningSandbox(f"http://{_reachable(address)}", face, door)
 
 
 def serve_sandbox(settings: Settings) -> int:
@@ -81,6 +86,7 @@ def serve_sandbox(settings: Settings) -> int:
     Raises:
         StartError: the address cannot be had.
     """
+    configure_logs()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
 

@@ -42,7 +42,7 @@ class Hints(NamedTuple):
         return cls(question, place[1].strip() if place else "", numbers)
 
 
-def parse_schema(raw: msgspec.Raw | None) -> dict[str, Any]:
+def parse_schema(raw: msgspec.Raw | msgspec.UnsetType) -> dict[str, Any]:
     """The schema as an object; anything else asks for nothing and gives an empty one."""
     try:
         schema = msgspec.json.decode(raw) if raw else {}
@@ -73,7 +73,7 @@ class _Filler:
         kind = schema.get("type") or ("object" if "properties" in schema else "string")
         if isinstance(kind, list):
             kind = kind[0] if kind else "null"
-        make = getattr(self, f"_{kind}", None) if kind in _KINDS else None
+        make = getattr(self, f"_{kind}", None) if str(kind) in _KINDS else None
         return make(schema, name, depth) if make else None
 
     def _resolved(self, schema: Any, depth: int) -> dict[str, Any]:
@@ -119,8 +119,8 @@ class _Filler:
         return [self.value(schema["items"], name, depth + 1) for _ in range(many)]
 
     def _string(self, schema: dict[str, Any], name: str, _depth: int) -> str:
-        if schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
+        if (example := _FORMATS.get(str(schema.get("format")))) is not None:
+            return example
         place = _looks_like_place(name) and self._hints.place
         text = place or self._hints.text or name or "sandbox"
         longest = schema.get("maxLength")

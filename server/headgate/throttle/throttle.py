@@ -2,7 +2,7 @@
 
 A ticket's way: `enqueue` grants it a slot at once, lets it wait, or refuses it. `step` is called
 at `next_wakeup` and after every other call that changes something; it hands out the tickets whose
-wait is over. A granted attempt connects, then asks `start` until the answer is now, writes its
+wait is over. A granted attempt connects, then asks `start` until the answer is 0, writes its
 request, and ends with `leave`, which is right at any moment and is what a `finally` calls.
 """
 
@@ -163,13 +163,14 @@ class Throttle:
         return max(now, due) if due < math.inf else None
 
     def start(self, ticket: Ticket, now: float) -> float:
-        """Asks, with the connection up, whether to write: `now` says yes, later: come back then.
+        """Asks, with the connection up: 0.0 means write now, else come back in so many seconds.
 
         The next slot counts from here. Whoever was granted a slot and took too long to connect,
         or was overtaken by a cooldown, gets another one, before all who wait.
 
         Raises:
             WaitTooLong: the slot that is left for it comes too late; `leave` must follow.
+            Draining: likewise, after `drain`.
         """
         now = self._tick(now)
         if ticket.phase is not Phase.GRANTED or ticket.slot is None:
@@ -182,7 +183,7 @@ class Throttle:
             self.counts["started"] += 1
         elif due > ticket.patience.until:
             raise self._too_late(ticket, Estimate(1, due, exact=self._store.exact), now)
-        return due
+        return due - now
 
     def started(self, ticket: Ticket, now: float) -> None:
         """The request really left only now: the next slot counts from here."""

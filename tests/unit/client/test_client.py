@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -184,8 +184,9 @@ def test_leaving_the_with_block_cancels(client: Client, wire: FakeWire) -> None:
 
 def test_an_error_in_the_with_block_cancels(client: Client, wire: FakeWire) -> None:
     """The program's own failure passes through, and the call is stopped."""
-    with pytest.raises(KeyError), client.stream_chat("hi"):
-        rpc = wire.play(started())
+    stream = client.stream_chat("hi")
+    rpc = wire.play(started())
+    with pytest.raises(KeyError), stream:
         raise KeyError
     rpc.cancelled()
 
@@ -209,7 +210,7 @@ def test_the_channel_opens_at_the_first_call_and_once(monkeypatch: pytest.Monkey
     opened: list[str] = []
     wire = FakeWire()
 
-    def open_channel(target: str, options: object) -> grpc.Channel:
+    def open_channel(target: str, _options: object) -> Any:
         opened.append(target)
         return wire.channel
 
@@ -231,7 +232,7 @@ def test_credentials_open_a_secure_channel(monkeypatch: pytest.MonkeyPatch) -> N
     used: list[object] = []
     wire = FakeWire()
 
-    def open_channel(target: str, credentials: object, options: object) -> grpc.Channel:
+    def open_channel(_target: str, credentials: object, _options: object) -> Any:
         used.append(credentials)
         return wire.channel
 

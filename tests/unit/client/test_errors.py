@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -17,9 +18,6 @@ from headgate_client.status import from_rpc, translated
 from headgate_client.v1 import chat_pb2 as pb
 from support.chat_client import Failure, error_info, failure
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 Code = grpc.StatusCode
 
 
@@ -33,10 +31,10 @@ def sync_error(failed: Failure) -> grpc.RpcError:
         def details(self) -> str:
             return failed.details
 
-        def trailing_metadata(self) -> object:
+        def trailing_metadata(self) -> Any:
             return failed.trailers
 
-    return Raised()  # type: ignore[no-any-return,unused-ignore]
+    return Raised()
 
 
 def aio_error(failed: Failure) -> grpc.RpcError:
@@ -46,7 +44,7 @@ def aio_error(failed: Failure) -> grpc.RpcError:
 
 
 both = pytest.mark.parametrize("raised", [sync_error, aio_error])
-Raise = "Callable[[Failure], grpc.RpcError]"
+Raise = Callable[[Failure], grpc.RpcError]
 
 
 @both
@@ -151,7 +149,7 @@ def test_an_interrupted_stream_says_how_far_it_came() -> None:
 
 
 def test_a_lost_connection_after_the_first_delta_is_an_interruption() -> None:
-    """gRPC's own UNAVAILABLE means two things: nobody there, or gone in the middle."""
+    """An UNAVAILABLE of gRPC itself means two things: nobody there, or gone in the middle."""
     lost = aio_error(Failure(Code.UNAVAILABLE, "Socket closed"))
     error = from_rpc(lost, position=3)
     assert isinstance(error, errors.Interrupted)

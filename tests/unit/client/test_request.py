@@ -71,10 +71,10 @@ def test_each_parameter_has_its_field(params: dict[str, Any], request_: pb.ChatR
 
 def test_every_field_of_the_contract_has_a_parameter() -> None:
     """A field that enters the contract must become a parameter, or be known to be none."""
-    grouped = {"stream_options": pb.StreamOptions, "scheduling": pb.Scheduling}
-    names = {field.name for field in pb.ChatRequest.DESCRIPTOR.fields} - {"messages", *grouped}
-    for message in grouped.values():
-        names |= {field.name for field in message.DESCRIPTOR.fields}
+    names = {field.name for field in pb.ChatRequest.DESCRIPTOR.fields}
+    names -= {"messages", "stream_options", "scheduling"}
+    for group in (pb.StreamOptions.DESCRIPTOR, pb.Scheduling.DESCRIPTOR):
+        names |= {field.name for field in group.fields}
     assert names == PARAMS
 
 
@@ -162,7 +162,7 @@ def test_the_system_prompt(prompt: Any, expected: pb.SystemPrompt) -> None:
 
 def test_extra_is_json() -> None:
     """Upstream parameters without a field travel as a Struct."""
-    extra = {"top_k": 40, "guided": {"regex": "a+", "on": True, "list": [1, None]}}
+    extra: dict[str, Any] = {"top_k": 40, "guided": {"regex": "a+", "on": True, "list": [1, None]}}
     expected = Struct()
     expected.update(extra)
     assert built(extra=extra).extra == expected

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest
 from rich.console import Console
 
 from headgate_client import Client, Conversation
@@ -26,16 +28,24 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """A Screen that writes down what it is told."""
+    """A Screen that writes down what it is told; `spoken` is set with the first piece.
+
+    While `interrupted`, every piece meets a Ctrl-C.
+    """
 
     def __init__(self) -> None:
         self.log: list[tuple[str, str]] = []
+        self.spoken = threading.Event()
+        self.interrupted = False
 
     def waiting(self, line: str) -> None:
         self.log.append(("waiting", line))
 
     def piece(self, text: str, *, aside: bool = False) -> None:
         self.log.append(("aside" if aside else "piece", text))
+        self.spoken.set()
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def end(self) -> None:
         self.log.append(("end", ""))
@@ -118,7 +128,7 @@ def test_an_answer_is_shown_as_it_comes(sitting: Sitting) -> None:
         ("piece", "Hel"),
         ("piece", "lo"),
         ("end", ""),
-        ("note", "3 tokens in · 2 tokens out · 2 attempts · waited 1.5 s"),
+        ("note", "tokens: 3 in, 2 out · 2 attempts · waited 1.5 s"),
     ]
     assert sitting.said() == ["hi", "Hello"]
     assert sitting.chat.failed is False
@@ -139,15 +149,13 @@ def test_an_error_is_one_line_and_says_when_to_try_again(sitting: Sitting) -> No
 
 
 def test_a_gateway_that_is_not_there_is_named(sitting: Sitting) -> None:
-    """gRPC's own UNAVAILABLE tells which address did not answer."""
+    """An UNAVAILABLE of gRPC itself tells which address did not answer."""
     sitting.fail("hi", grpc.StatusCode.UNAVAILABLE, "connection refused")
     assert sitting.screen.said("error") == ["no headgate answers at there:1: connection refused"]
 
 
 def test_every_wrong_field_is_named(sitting: Sitting) -> None:
     """Several violations stand in one line."""
-    from google.rpc.error_details_pb2 import BadRequest
-
     wrong = [
         BadRequest.FieldViolation(field="top_p", description="2"),
         BadRequest.FieldViolation(field="n", description="0"),
@@ -162,6 +170,7 @@ def test_a_cut_answer_is_shown_and_not_kept(sitting: Sitting) -> None:
     """What came stays on the screen; the history is as before the question."""
     with sitting.wire.calling(lambda: sitting.chat.take("hi")):
         rpc = sitting.wire.play(started(), delta("He"))
+        assert sitting.screen.spoken.wait(10)
         rpc.terminate((), grpc.StatusCode.ABORTED, "reset")
     assert sitting.screen.log[1:] == [
         ("piece", "He"),
@@ -173,17 +182,13 @@ def test_a_cut_answer_is_shown_and_not_kept(sitting: Sitting) -> None:
 
 def test_ctrl_c_cancels_the_answer_and_not_the_program(sitting: Sitting) -> None:
     """The call is cancelled, the history is as before, and the next question works."""
-
-    def interrupt(text: str, *, aside: bool = False) -> None:
-        raise KeyboardInterrupt
-
-    sitting.screen.piece = interrupt  # type: ignore[method-assign]
+    sitting.screen.interrupted = True
     with sitting.wire.calling(lambda: sitting.chat.take("hi")) as call:
         sitting.wire.play(started(), delta("He")).cancelled()
     with pytest.raises(KeyboardInterrupt):
         call.result()
     assert sitting.said() == []
-    del sitting.screen.piece
+    sitting.screen.interrupted = False
     sitting.ask("again", *answer("ok"))
     assert sitting.said() == ["again", "ok"]
 
@@ -270,7 +275,7 @@ def test_help_names_every_command(sitting: Sitting) -> None:
     assert sitting.screen.said("error") == ["unknown command /dance; /help lists them"]
 
 
-def terminal(**options: bool) -> tuple[TerminalScreen, io.StringIO]:
+def terminal(**options: Any) -> tuple[TerminalScreen, io.StringIO]:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=40, highlight=False, **options)
     return TerminalScreen(console), out
@@ -352,7 +357,7 @@ def test_without_the_extra_one_line_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """headgate-chat of a bare installation exits 2 with the command to run."""
-    monkeypatch.setattr("headgate_client.terminal.find_spec", lambda name: None)
+    monkeypatch.setattr("headgate_client.terminal.find_spec", lambda _: None)
     assert main([]) == 2
     assert capsys.readouterr().err == (
         "headgate-chat needs prompt_toolkit and rich: pip install 'headgate-client[terminal]'\n"

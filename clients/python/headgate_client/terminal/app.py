@@ -23,15 +23,21 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 when something in a pipe went wrong; 2 for a file that is not there."""
+    """The exit status: 0; 1 when something in a pipe went wrong; 2 for an option that is wrong."""
     options = parse_options(arguments)
     try:
         client = _client(options)
     except OSError as error:
-        sys.stderr.write(f"headgate-chat: cannot read {error.filename}: {error.strerror}\n")
-        return 2
+        return _refuse(f"cannot read {error.filename}: {error.strerror}")
+    except ValueError as error:
+        return _refuse(str(error))
     with client:
         return _talk(client, options)
+
+
+def _refuse(line: str) -> int:
+    sys.stderr.write(f"headgate-chat: {line}\n")
+    return 2
 
 
 def _talk(client: Client, options: Options) -> int:
@@ -81,10 +87,13 @@ def _params(options: Options, *, at_terminal: bool) -> CallParams:
 def _client(options: Options) -> Client:
     roots = options.ca_file.read_bytes() if options.ca_file else None
     secure = options.tls or options.ca_file is not None
+    token = (
+        options.token_file.read_bytes().decode("ascii", "replace") if options.token_file else None
+    )
     return Client(
         options.target,
         credentials=grpc.ssl_channel_credentials(roots) if secure else None,
-        token=options.token_file.read_text("utf-8").strip() if options.token_file else None,
+        token=None if token is None else token.strip(),
     )
 
 

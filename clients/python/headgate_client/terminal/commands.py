@@ -15,9 +15,9 @@ class Command(NamedTuple):
 HELP: Final = {
     "/help": "this list",
     "/reset": "forget the conversation; the system prompt stays",
-    "/system TEXT": "set the system prompt; without TEXT, show it; `/system -` takes it away",
+    "/system TEXT": "set the system prompt; alone, show it; with -, take it away",
     "/retry": "ask the last question again, in place of its last answer",
-    "/save FILE": "write the conversation to a new file: JSON if it ends in .json, else Markdown",
+    "/save FILE": "write the conversation to a new file, *.json or Markdown",
     "/quit": "leave, as Ctrl-D does",
     "//...": "send a line that begins with a slash",
 }

@@ -59,14 +59,17 @@ class TerminalScreen:
     def piece(self, text: str, *, aside: bool = False) -> None:
         self._stop_waiting()
         if self._at is not None and self._at is not aside:
-            self._write("\n\n")
+            self._raw("\n\n")
         self._at = aside
-        self._write(safe(text), style="dim" if aside else None)
+        if aside:
+            self._write(safe(text), style="dim")
+        else:
+            self._raw(safe(text))
 
     def end(self) -> None:
         self._stop_waiting()
         if self._at is not None:
-            self._write("\n")
+            self._raw("\n")
         self._at = None
 
     def note(self, line: str) -> None:
@@ -80,7 +83,12 @@ class TerminalScreen:
             self._status.stop()
             self._status = None
 
-    def _write(self, text: str, style: str | None = None) -> None:
+    def _raw(self, text: str) -> None:
+        # Past rich, which would make spaces of a tab.
+        self._console.file.write(text)
+        self._console.file.flush()
+
+    def _write(self, text: str, style: str) -> None:
         self._console.print(
             text, style=style, end="", markup=False, emoji=False, highlight=False, soft_wrap=True
         )

@@ -57,10 +57,13 @@ def _ends(finished: pb.StreamFinished) -> Iterator[str]:
 
 
 def _tokens(usage: pb.Usage) -> Iterator[str]:
+    counts = []
     if usage.HasField("prompt_tokens"):
-        yield f"{usage.prompt_tokens} tokens in"
+        counts.append(f"{usage.prompt_tokens} in")
     if usage.HasField("completion_tokens"):
-        yield f"{usage.completion_tokens} tokens out"
+        counts.append(f"{usage.completion_tokens} out")
+    if counts:
+        yield f"tokens: {', '.join(counts)}"
 
 
 def _times(gateway: pb.GatewayInfo) -> Iterator[str]:

@@ -1,0 +1,139 @@
+"""Make every file that follows from the contract, or check that those in the tree still do.
+
+    python protos/generate.py                 write them into the project
+    python protos/generate.py --output DIR    write them into another directory
+    python protos/generate.py --check         compare; exit status 1 names what differs
+
+What is made, from `protos`:
+- the server's stubs, typed, with `chat.proto` and its descriptor set for `headgate proto`,
+- the Python client's own copy of the stubs, so that neither distribution needs the other,
+- the Python client's copies of the service config and of the channel's defaults.
+"""  # noqa: INP001 - a folder of scripts is no package
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from environments import ROOT, ToolError, environment
+
+PROTOS = ROOT / "protos"
+PROTO = "headgate/v1/chat.proto"
+SERVER = "server/headgate/v1"
+CLIENT = "clients/python/headgate_client"
+STUBS = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py", "chat_pb2_grpc.pyi")
+INIT = b'"""Generated from headgate/v1/chat.proto by `make proto`; never edited."""\n'
+# The one place in each file where the copy has to name its own package.
+OWN_IMPORT = {
+    "chat_pb2_grpc.py": re.compile(rb"(?<=^from )headgate(?=\.v1 import chat_pb2 )", re.MULTILINE),
+    "chat_pb2_grpc.pyi": re.compile(rb"\bheadgate(?=\.v1\.chat_pb2\b)"),
+}
+
+Files = dict[str, bytes]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the files that follow from the contract.")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--check", action="store_true", help="compare instead of writing")
+    group.add_argument("--output", type=Path, default=ROOT, help="the directory to write into")
+    options = parser.parse_args()
+    try:
+        files = generate()
+    except ToolError as error:
+        return _fail(str(error))
+    if not options.check:
+        write(files, options.output)
+        return 0
+    names = differing(files, ROOT)
+    if names:
+        return _fail(f"not what the contract makes: {', '.join(names)}; run `make proto`")
+    return 0
+
+
+def generate() -> Files:
+    """Every generated file: its path within the project, and its bytes."""
+    made = _protoc()
+    stubs = {"__init__.py": INIT} | {name: made[name] for name in STUBS}
+    server = stubs | {
+        "chat.proto": (PROTOS / PROTO).read_bytes(),
+        "chat.binpb": made["chat.binpb"],
+    }
+    settings = ("service_config.json", "channel_defaults.json")
+    return (
+        {f"{SERVER}/{name}": data for name, data in server.items()}
+        | {f"{CLIENT}/v1/{name}": _renamed(name, data) for name, data in stubs.items()}
+        | {f"{CLIENT}/{name}": (PROTOS / name).read_bytes() for name in settings}
+    )
+
+
+def _protoc() -> Files:
+    """Run the pinned compiler; the names are without their directory."""
+    pins = (PROTOS / "tools.txt").read_text().splitlines()
+    python = environment("proto", [pin for pin in pins if not pin.startswith("#")])
+    with tempfile.TemporaryDirectory() as directory:
+        outputs = ("--python_out=", "--grpc_python_out=", "--mypy_out=quiet:")
+        made = Path(directory) / Path(PROTO).parent
+        command = [
+            *(str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"),
+            *(f"{output}{directory}" for output in (*outputs, "--mypy_grpc_out=quiet:")),
+            *("--include_imports", "--include_source_info"),
+            f"--descriptor_set_out={directory}/chat.binpb",
+            PROTO,
+        ]
+        # protoc looks for its plugins, which stand beside that Python, on the path.
+        path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+        done = subprocess.run(  # noqa: S603
+            command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise ToolError(f"protoc refuses the contract: {done.stderr.strip()}")
+        paths = [*made.iterdir(), Path(directory) / "chat.binpb"]
+        return {path.name: path.read_bytes() for path in paths}
+
+
+def _renamed(name: str, data: bytes) -> bytes:
+    """The client's copy of a stub: it imports its own messages instead of the server's."""
+    if name not in OWN_IMPORT:
+        return data
+    renamed, count = OWN_IMPORT[name].subn(b"headgate_client", data)
+    if not count:
+        raise ToolError(f"{name} no longer imports its messages in the way that is known here")
+    return renamed
+
+
+def write(files: Files, root: Path) -> None:
+    for name in _strays(files, root):
+        (root / name).unlink()
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_bytes() != data:
+            path.write_bytes(data)
+
+
+def differing(files: Files, root: Path) -> list[str]:
+    """The names of files that are missing, other than they should be, or too many."""
+    paths = {name: root / name for name in files}
+    wrong = [n for n, path in paths.items() if not path.is_file() or path.read_bytes() != files[n]]
+    return sorted([*wrong, *_strays(files, root)])
+
+
+def _strays(files: Files, root: Path) -> list[str]:
+    """Files beside the generated ones that nothing makes any more."""
+    found = [path for folder in (SERVER, f"{CLIENT}/v1") for path in (root / folder).glob("*.*")]
+    return sorted({path.relative_to(root).as_posix() for path in found} - files.keys())
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"protos/generate.py: {message}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

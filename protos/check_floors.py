@@ -1,11 +1,10 @@
-"""Prove the floors of grpcio and protobuf that both pyproject.toml declare.
+"""Prove that both projects work with the oldest and the newest versions that they allow.
 
     python protos/check_floors.py
 
-Both projects are installed twice, with the oldest and with the newest versions that they allow.
-Each time both copies of the stubs are imported into one process, a message goes there and back,
-and the server and the client are imported.
-Exit status 1 says in one line what does not hold.
+Both are installed into one environment at the floors of their pyproject.toml, then into another
+one at the newest. In each, calls go between both copies of the stubs (see probe_stubs.py), and
+the gateway and the client are imported.
 """  # noqa: INP001 - a folder of scripts is no package
 
 from __future__ import annotations
@@ -14,46 +13,33 @@ import re
 import subprocess
 import sys
 import tomllib
+from typing import TYPE_CHECKING
 
 from environments import ROOT, ToolError, environment
 
-PROJECTS = (".", "clients/python")
-FLOOR = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
-# What generated code itself demands of its runtime.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROJECTS = ("pyproject.toml", "clients/python/pyproject.toml")
+INSTALL = ["-e", ".", "-e", "clients/python[terminal]"]
+FLOOR = re.compile(r"([\w.-]+)>=([\d.]+)")
+# What generated code demands of its runtime: it raises where that is older.
+STUBS = ROOT / "server" / "headgate" / "v1"
 DEMANDS = {
-    "grpcio": ("chat_pb2_grpc.py", re.compile(r"GRPC_GENERATED_VERSION = '([0-9.]+)'")),
-    "protobuf": ("chat_pb2.py", re.compile(r"# Protobuf Python Version: ([0-9.]+)")),
+    "grpcio": (STUBS / "chat_pb2_grpc.py", re.compile(r"GRPC_GENERATED_VERSION = '([\d.]+)'")),
+    "protobuf": (STUBS / "chat_pb2.py", re.compile(r"# Protobuf Python Version: ([\d.]+)")),
 }
-PROBE = """
-from headgate.v1 import chat_pb2 as server, chat_pb2_grpc
-from headgate_client.v1 import chat_pb2 as client, chat_pb2_grpc as client_grpc
-
-assert server.ChatRequest is client.ChatRequest, "two classes for one message"
-assert server.ErrorReason is not None and server.DESCRIPTOR is client.DESCRIPTOR
-request = server.ChatRequest(model="m", messages=[{"role": "ROLE_USER", "content": "\\u00e4"}])
-request.extra["top_k"] = 40
-request.stream_options.heartbeat_interval.FromMilliseconds(100)
-assert client.ChatRequest.FromString(request.SerializeToString()) == request
-assert chat_pb2_grpc.ChatServiceStub and client_grpc.ChatServiceStub
-
-import headgate.gateway, headgate_client.terminal
-
-from importlib.metadata import version
-print(*(f"{name} {version(name)}" for name in ("grpcio", "protobuf")), sep=", ")
-"""
 
 
 def main() -> int:
     try:
         floors = declared()
-        check_demands(floors)
-        projects = ["-e", ".", "-e", "clients/python[terminal]"]
-        oldest = environment("oldest", [*projects, *(f"{n}=={v}" for n, v in floors.items())])
-        newest = environment("latest", projects, upgrade=True)
-        for python in (oldest, newest):
-            probe = subprocess.run([python, "-c", PROBE], cwd=ROOT, check=False)  # noqa: S603
-            if probe.returncode != 0:
-                raise ToolError(f"the stubs do not work in .tools/{python.parent.parent.name}")
+        for name in DEMANDS:
+            check_demand(name, floors[name])
+        oldest = [f"{name}=={version}" for name, version in floors.items()]
+        probe(environment("oldest", [*INSTALL, *oldest]))
+        probe(environment("latest", INSTALL, upgrade=True))
     except ToolError as error:
         sys.stderr.write(f"protos/check_floors.py: {error}\n")
         return 1
@@ -61,11 +47,10 @@ def main() -> int:
 
 
 def declared() -> dict[str, str]:
-    """The floor of each dependency that has one; both projects must agree."""
+    """The floor of every dependency that has one; where both projects name it, they agree."""
     floors: dict[str, str] = {}
-    for project in PROJECTS:
-        table = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]
-        for requirement in table["dependencies"]:
+    for path in PROJECTS:
+        for requirement in _requirements(ROOT / path):
             if match := FLOOR.match(requirement):
                 name, version = match.groups()
                 if floors.setdefault(name, version) != version:
@@ -73,18 +58,35 @@ def declared() -> dict[str, str]:
     return floors
 
 
-def check_demands(floors: dict[str, str]) -> None:
-    """No floor may be lower than what the generated code refuses to run without."""
-    for name, (file, pattern) in DEMANDS.items():
-        match = pattern.search((ROOT / "server" / "headgate" / "v1" / file).read_text())
-        if match is None:
-            raise ToolError(f"{file} no longer says which {name} it needs")
-        if _numbers(floors[name]) < _numbers(match[1]):
-            raise ToolError(f"the floor of {name} is {floors[name]}; the stubs need {match[1]}")
+def _requirements(path: Path) -> Iterator[str]:
+    project = tomllib.loads(path.read_text())["project"]
+    yield from project["dependencies"]
+    for extra in project.get("optional-dependencies", {}).values():
+        yield from extra
+
+
+def check_demand(name: str, floor: str) -> None:
+    path, pattern = DEMANDS[name]
+    match = pattern.search(path.read_text())
+    if match is None:
+        raise ToolError(f"{path.name} no longer says which {name} it needs")
+    if _numbers(floor) < _numbers(match[1]):
+        raise ToolError(f"the floor of {name} is {floor}, but {path.name} needs {match[1]}")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
+
+
+def probe(python: Path) -> None:
+    script = str(ROOT / "protos" / "probe_stubs.py")
+    for arguments in (
+        ["-W", "error", script, "headgate", "headgate_client"],
+        ["-c", "import headgate.gateway, headgate.cli, headgate_client.terminal"],
+    ):
+        done = subprocess.run([python, *arguments], cwd=ROOT, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise ToolError(f"fails in .tools/{python.parent.parent.name}, see above")
 
 
 if __name__ == "__main__":

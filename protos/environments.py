@@ -80,7 +80,8 @@ def _run(command: list[str], failure: str) -> None:
     )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        raise ToolError(f"{failure}: {said[-1]}")
+        told = next((line for line in said if line.startswith("ERROR:")), said[-1])
+        raise ToolError(f"{failure}: {told}")
 
 
 def _dotted(version: tuple[int, ...]) -> str:

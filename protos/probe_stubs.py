@@ -31,6 +31,7 @@ def main(packages: list[str]) -> None:
         Stubs(import_module(f"{name}.v1.chat_pb2"), import_module(f"{name}.v1.chat_pb2_grpc"))
         for name in packages
     ]
+    _check(len({copy.messages.ChatRequest for copy in copies}) == 1, "two classes for one message")
     for server, client in product(copies, copies):
         _call(server, client)
     versions = ", ".join(f"{name} {version(name)}" for name in ("grpcio", "protobuf"))

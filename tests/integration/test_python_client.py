@@ -1,9 +1,12 @@
-"""The Python clients on a real channel, against a server that plays a script."""
+"""The Python clients on a real channel: a server that plays a script, and the real gateway."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import signal
+import sys
+from asyncio.subprocess import PIPE
 
 import grpc
 import pytest
@@ -15,6 +18,7 @@ from headgate_client import (
     Client,
     DeadlineExceeded,
     Interrupted,
+    InvalidRequest,
     RateLimited,
     Unavailable,
     text,
@@ -30,6 +34,10 @@ from support.chat_client import (
     serving,
     started,
 )
+from support.gateway import gateway
+from support.raw_upstream import RawUpstream, event, says, streams
+from support.raw_upstream import delta as delta_json
+
 
 FULL = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", error_info("QUEUE_FULL"))
 DRAINING = Failure(grpc.StatusCode.UNAVAILABLE, "bye", (("grpc-retry-pushback-ms", "50"),))
@@ -261,3 +269,85 @@ async def test_both_distributions_live_in_one_process() -> None:
     asked = pb.ChatRequest(messages=[pb.ChatMessage(role=pb.ROLE_USER, content="hi")])
     read = server_pb.ChatRequest.FromString(asked.SerializeToString())
     assert read.messages[0].content == "hi"
+
+
+async def test_a_conversation_through_the_gateway() -> None:
+    """Whole and streamed answers, with the history going upstream as the HTTP API wants it."""
+    async with RawUpstream(says("Hel", "lo")) as upstream, gateway(upstream.url) as caller:
+        async with AsyncClient(caller.gateway.grpc_address) as client:
+            conversation = AsyncConversation(client, "Be brief.")
+            assert await conversation.send("q1", temperature=0) == "Hello"
+            assert [piece async for piece in conversation.stream("q2")] == ["Hel", "lo"]
+    assert upstream.requests[0].json["stream"] is False
+    assert upstream.requests[0].json["temperature"] == 0
+    assert [message["content"] for message in upstream.requests[1].json["messages"]] == [
+        "Be brief.",
+        "q1",
+        "Hello",
+        "q2",
+    ]
+
+
+async def test_every_wrong_field_comes_back_from_the_gateway() -> None:
+    """The gateway's BadRequest names all wrong fields, and nothing goes upstream."""
+    async with RawUpstream(says("no")) as upstream, gateway(upstream.url) as caller:
+        async with AsyncClient(caller.gateway.grpc_address) as client:
+            with pytest.raises(InvalidRequest) as caught:
+                await client.chat("hi", temperature=7, max_tokens=0)
+    assert [violation.field for violation in caught.value.violations] == [
+        "temperature",
+        "max_tokens",
+    ]
+    assert upstream.requests == []
+
+
+async def test_a_cut_upstream_is_an_interruption_with_its_position() -> None:
+    """What was read stays, and the error says how many upstream deltas it holds."""
+    cut = streams(event(delta_json("He")), event(delta_json("l")), end=False)
+    async with RawUpstream(cut) as upstream, gateway(upstream.url) as caller:
+        async with AsyncClient(caller.gateway.grpc_address) as client:
+            stream = client.stream_chat("hi")
+            with pytest.raises(Interrupted) as caught:
+                [event async for event in stream]
+    assert caught.value.reason == "STREAM_INTERRUPTED"
+    assert caught.value.position_sent == stream.position == 2
+    assert stream.message.content == "Hel"
+
+
+async def chat_program(target: str) -> asyncio.subprocess.Process:
+    """headgate-chat with pipes for all its streams."""
+    program = "import sys; from headgate_client.terminal import main; sys.exit(main())"
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, "--target", target), stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def test_headgate_chat_in_a_pipe() -> None:
+    """One question a line, only answers on stdout, one line for an error, and exit status 1."""
+    servicer = ScriptedServicer(*answer("Hel", "lo"))
+    async with serving(servicer) as target:
+        good = await chat_program(target)
+        printed = await good.communicate(b"one\n\n/system Rhyme.\ntwo\n")
+        servicer.steps = (FULL,)
+        bad = await chat_program(target)
+        complained = await bad.communicate(b"three\n")
+    assert (good.returncode, printed) == (0, (b"Hello\nHello\n", b""))
+    assert (bad.returncode, complained) == (1, (b"", b"headgate-chat: full\n"))
+    asked = [[message.content for message in request.messages] for request in servicer.requests]
+    assert asked == [["one"], ["Rhyme.", "one", "Hello", "two"], ["three"]]
+    assert not any(request.HasField("stream_options") for request in servicer.requests)
+
+
+async def test_ctrl_c_ends_headgate_chat_in_a_pipe() -> None:
+    """An interrupt in the middle of an answer cancels the call and exits with 130."""
+    servicer = ScriptedServicer(started(), delta("Hel"), asyncio.Event())
+    async with serving(servicer) as target:
+        program = await chat_program(target)
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write(b"hi\n")
+        assert await program.stdout.readexactly(3) == b"Hel"
+        program.send_signal(signal.SIGINT)
+        await servicer.ended.acquire()
+        out, err = await program.communicate()
+    assert (program.returncode, out, err) == (130, b"\n", b"")

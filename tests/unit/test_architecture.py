@@ -22,7 +22,7 @@ LAYERS = {
     "faces": "notices event_stream grpc_face health reflection"
     " http_body http_calls http_chat http_cors http_errors http_face http_middleware"
     " http_options http_sse http_translate",
-    "composition": "signals gateway sandbox server demo",
+    "composition": "signals logs gateway sandbox server demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}

@@ -206,6 +206,16 @@ async def test_logprobs_are_those_of_the_tokens() -> None:
     assert free > 10
 
 
+@given(st.integers(0, 1000))
+def test_the_logprobs_of_a_phrase_add_up_to_its_likelihood(seed: int) -> None:
+    """Also where phrases begin with the same words."""
+    phrases = ["a b c", "a b d", "e f", "g h"]
+    said = Sampler(2.0, 1.0, Random(seed)).say(phrases)
+    likely = dict(zip(phrases, (12 / 25, 6 / 25, 4 / 25, 3 / 25), strict=True))
+    p = math.exp(sum(token.logprob for token in said))
+    assert math.isclose(p, likely["".join(token.text for token in said)])
+
+
 async def test_no_logprobs_unless_asked_for() -> None:
     """And none beside the token itself when no others are wanted."""
     assert all(delta.logprobs is None for delta in deltas_of(await chunks_of(STORY)))

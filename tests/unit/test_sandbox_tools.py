@@ -149,8 +149,8 @@ def test_a_schema_that_holds_itself_has_an_end() -> None:
     """However deep and however wide."""
     schema = {"properties": {str(i): {"$ref": "#"} for i in range(50)}}
     assert len(json.dumps(fill(schema, Hints.of("x")))) < 100_000
-    schema = {"type": "array", "minItems": 20, "items": {"$ref": "#"}}
-    assert len(json.dumps(fill(schema, Hints.of("x")))) < 100_000
+    list_of_itself = {"type": "array", "minItems": 20, "items": {"$ref": "#"}}
+    assert len(json.dumps(fill(list_of_itself, Hints.of("x")))) < 100_000
     assert fill({"$ref": "#"}, Hints.of("x")) is None
 
 

@@ -245,3 +245,11 @@ def test_credentials_open_a_secure_channel(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_client_shows_its_target_and_no_secret() -> None:
     """`repr` is fit for a log."""
     assert repr(Client("there:1", token="secret")) == "<Client there:1>"
+
+
+@pytest.mark.parametrize("token", ["", "two\nlines", "schl\u00fcssel"])
+def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+    """The mistake shows where it is made, without the token in the message."""
+    with pytest.raises(ValueError, match="printable ASCII") as caught:
+        Client(token=token)
+    assert not token or token not in str(caught.value)

@@ -371,3 +371,15 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main([option, str(gone)]) == 2
         expected = f"headgate-chat: cannot read {gone}: No such file or directory\n"
         assert capsys.readouterr().err == expected
+
+
+def test_a_token_file_that_is_no_token_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes that no header can carry exit 2, and are not shown."""
+    file = tmp_path / "token"
+    file.write_bytes(b"secret\xff")
+    assert main(["--token-file", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("headgate-chat: the token is empty or not printable ASCII")
+    assert "secret" not in error

@@ -16,8 +16,7 @@ from headgate.callers import CallersDoor
 from headgate.config import StartError, parse_address
 from headgate.grpc_face import ChatServicer
 from headgate.health import Health
-from headgate.http_face import HttpFace
-from headgate.http_options import HttpOptions
+from headgate.http_face import HttpFace, HttpOptions
 from headgate.http_upstream import HttpUpstream
 from headgate.identity import Identity
 from headgate.intake import Intake

@@ -14,10 +14,10 @@ from headgate.errors import DeadlineExceeded, Draining, StreamInterrupted
 from headgate.event_stream import EventStream
 from headgate.guard import Context, guarded
 from headgate.hold import hold
-from headgate.http_calls import OutOfTime, RunningCalls
 from headgate.identity import peer_address
 from headgate.notices import Notices
 from headgate.progress import Progress
+from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.translate import RequestReader, extra_from_struct
 from headgate.upstream import Call, Chunk, Upstream, extend
 from headgate.v1 import chat_pb2 as pb

@@ -90,6 +90,7 @@ class ThrottleMachine(RuleBasedStateMachine):
         self.store = MemoryStore(pace)
         self.gate = Throttle(self.store, max_in_flight=cap, max_queue=bound, max_cooldown=8.0)
         self.now = self.latest = 1000.0
+        self.gate.step(self.now)
         self.model = Model()
         self.live: list[Ticket] = []  # all that have not left
         self.holding: dict[Ticket, float] = {}  # granted, and told to come back at an instant

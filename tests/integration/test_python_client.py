@@ -7,6 +7,8 @@ import gc
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -38,6 +40,8 @@ from support.gateway import gateway
 from support.raw_upstream import RawUpstream, event, says, streams
 from support.raw_upstream import delta as delta_json
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 FULL = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", error_info("QUEUE_FULL"))
 DRAINING = Failure(grpc.StatusCode.UNAVAILABLE, "bye", (("grpc-retry-pushback-ms", "50"),))
@@ -271,44 +275,48 @@ async def test_both_distributions_live_in_one_process() -> None:
     assert read.messages[0].content == "hi"
 
 
+@asynccontextmanager
+async def through_gateway(upstream: RawUpstream) -> AsyncIterator[AsyncClient]:
+    """A client of a gateway in front of this upstream."""
+    async with (
+        upstream,
+        gateway(upstream.url) as caller,
+        AsyncClient(caller.gateway.grpc_address) as client,
+    ):
+        yield client
+
+
 async def test_a_conversation_through_the_gateway() -> None:
     """Whole and streamed answers, with the history going upstream as the HTTP API wants it."""
-    async with RawUpstream(says("Hel", "lo")) as upstream, gateway(upstream.url) as caller:
-        async with AsyncClient(caller.gateway.grpc_address) as client:
-            conversation = AsyncConversation(client, "Be brief.")
-            assert await conversation.send("q1", temperature=0) == "Hello"
-            assert [piece async for piece in conversation.stream("q2")] == ["Hel", "lo"]
-    assert upstream.requests[0].json["stream"] is False
-    assert upstream.requests[0].json["temperature"] == 0
-    assert [message["content"] for message in upstream.requests[1].json["messages"]] == [
-        "Be brief.",
-        "q1",
-        "Hello",
-        "q2",
-    ]
+    upstream = RawUpstream(says("Hel", "lo"))
+    async with through_gateway(upstream) as client:
+        conversation = AsyncConversation(client, "Be brief.")
+        assert await conversation.send("q1", temperature=0) == "Hello"
+        assert "".join([piece async for piece in conversation.stream("q2")]) == "Hello"
+    whole, streamed = (request.json for request in upstream.requests)
+    assert (whole["stream"], whole["temperature"], streamed["stream"]) == (False, 0, True)
+    sent = [message["content"] for message in streamed["messages"]]
+    assert sent == ["Be brief.", "q1", "Hello", "q2"]
 
 
 async def test_every_wrong_field_comes_back_from_the_gateway() -> None:
     """The gateway's BadRequest names all wrong fields, and nothing goes upstream."""
-    async with RawUpstream(says("no")) as upstream, gateway(upstream.url) as caller:
-        async with AsyncClient(caller.gateway.grpc_address) as client:
-            with pytest.raises(InvalidRequest) as caught:
-                await client.chat("hi", temperature=7, max_tokens=0)
-    assert [violation.field for violation in caught.value.violations] == [
-        "temperature",
-        "max_tokens",
-    ]
+    upstream = RawUpstream(says("no"))
+    async with through_gateway(upstream) as client:
+        with pytest.raises(InvalidRequest) as caught:
+            await client.chat("hi", temperature=7, max_tokens=0)
+    fields = [violation.field for violation in caught.value.violations]
+    assert fields == ["temperature", "max_tokens"]
     assert upstream.requests == []
 
 
 async def test_a_cut_upstream_is_an_interruption_with_its_position() -> None:
     """What was read stays, and the error says how many upstream deltas it holds."""
     cut = streams(event(delta_json("He")), event(delta_json("l")), end=False)
-    async with RawUpstream(cut) as upstream, gateway(upstream.url) as caller:
-        async with AsyncClient(caller.gateway.grpc_address) as client:
-            stream = client.stream_chat("hi")
-            with pytest.raises(Interrupted) as caught:
-                [event async for event in stream]
+    async with through_gateway(RawUpstream(cut)) as client:
+        stream = client.stream_chat("hi")
+        with pytest.raises(Interrupted) as caught:
+            [each async for each in stream]
     assert caught.value.reason == "STREAM_INTERRUPTED"
     assert caught.value.position_sent == stream.position == 2
     assert stream.message.content == "Hel"

@@ -37,10 +37,10 @@ class Caller:
         self, text: str = "Hello", **fields: Any
     ) -> tuple[list[pb.StreamChatResponse], grpc.aio.AioRpcError]:
         """The events of a stream that does not end OK, and its status."""
-        events = []
+        events: list[pb.StreamChatResponse] = []
         try:
             async for event in self.stub.StreamChat(ask(text, **fields), timeout=20):
-                events.append(event)
+                events.append(event)  # noqa: PERF401 - what came before the error is wanted
         except grpc.aio.AioRpcError as error:
             return events, error
         raise AssertionError(f"the stream ended OK with {events[-1:]}")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from headgate.http_face import HttpFace
+from headgate.http_face.face import HttpFace
 from headgate.intake import Intake
 from headgate.system_prompt import SystemPrompt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from headgate.http_options import HttpOptions
+    from headgate.http_face.options import HttpOptions
     from headgate.upstream import Upstream
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello!"}]}

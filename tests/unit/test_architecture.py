@@ -17,11 +17,9 @@ LAYERS = {
     "upstream": "upstream surrogates upstream_status system_prompt validate",
     "translation": "translate split tool_calls merge reply",
     "doors": "retry callers throttle http_upstream",
-    "calls": "progress intake identity hold answer",
+    "calls": "progress intake identity running_calls hold answer",
     "statuses": "status rich_status guard",
-    "faces": "notices event_stream grpc_face health reflection"
-    " http_body http_calls http_chat http_cors http_errors http_face http_middleware"
-    " http_options http_sse http_translate",
+    "faces": "notices event_stream grpc_face health reflection http_face",
     "composition": "signals logs gateway sandbox server demo",
     "command line": "settings_doc flags cli __main__",
 }

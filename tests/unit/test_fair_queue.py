@@ -32,7 +32,7 @@ class Arrivals:
         return [self.call(caller) for caller in callers]
 
     def served(self, most: int | None = None) -> str:
-        names = []
+        names: list[str] = []
         while self.queue and (most is None or len(names) < most):
             names.append(self.names[self.queue.pop()])
         return " ".join(names)
@@ -56,7 +56,7 @@ def test_callers_take_turns(arrivals: Arrivals) -> None:
 
 
 def test_a_newcomer_waits_two_slots_behind_a_thousand(arrivals: Arrivals) -> None:
-    """With a thousand calls of one caller waiting, another's single call is second at the latest."""
+    """Another caller's single call is the second at the latest, however long a line is."""
     arrivals.line("a" * 1000)
     arrivals.served(100)
     newcomer = arrivals.call("b")

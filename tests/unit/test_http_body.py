@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.errors import FieldViolation, InvalidRequest
-from headgate.http_body import OPENAI, PUBLISHED, Dialect, read_body
+from headgate.http_face.body import OPENAI, PUBLISHED, Dialect, read_body
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from headgate import errors
-from headgate.http_options import HttpOptions
+from headgate.http_face.options import HttpOptions
 from support.http_face import HELLO, events_in, running, text_in
 from support.scripted_upstream import Scripted, ended, opened, said
 

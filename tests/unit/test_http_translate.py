@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate import wire
-from headgate.http_translate import Answer, EventMaker, completion, encode_json
+from headgate.http_face.translate import Answer, EventMaker, completion, encode_json
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece, extend
 from support.scripted_upstream import ended, opened, said
 

@@ -61,5 +61,5 @@ def test_the_last_untrusted_forwarded_address_counts(forwarded: str, name: str) 
     ],
 )
 def test_peer_names_of_grpc(peer: str, address: str | None) -> None:
-    """gRPC writes peers as scheme and address."""
+    """GRPC writes peers as scheme and address."""
     assert peer_address(peer) == address

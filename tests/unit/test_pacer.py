@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -88,7 +89,7 @@ def test_arrivals_keep_gap_and_rate(pace: Pace, pauses: list[float], data: st.Da
         pacer.record(now)
         arrivals.append(now + data.draw(st.floats(0, pace.margin)))
     arrivals.sort()
-    for earlier, later in zip(arrivals, arrivals[1:], strict=False):
+    for earlier, later in pairwise(arrivals):
         assert later - earlier >= pace.min_interval - 1e-9
     if pace.rate < math.inf:
         most = math.ceil(pace.rate - 1e-9) + pace.burst - 1

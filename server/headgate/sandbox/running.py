@@ -13,8 +13,7 @@ import uvloop
 
 from headgate.callers import CallersDoor
 from headgate.config import StartError
-from headgate.http_face import HttpFace
-from headgate.http_options import HttpOptions
+from headgate.http_face import HttpFace, HttpOptions
 from headgate.identity import Identity
 from headgate.intake import Intake
 from headgate.logs import configure_logs

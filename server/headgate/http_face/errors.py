@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from headgate.errors import FieldViolation, HeadgateError, InvalidRequest, Unauthenticated
-from headgate.http_translate import encode_json
+from headgate.http_face.translate import encode_json
 from headgate.status import http_status, pushback
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from headgate.http_errors import EXPOSED_HEADERS
+from headgate.http_face.errors import EXPOSED_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

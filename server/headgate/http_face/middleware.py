@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from headgate.http_errors import plain_error_response
+from headgate.http_face.errors import plain_error_response
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from headgate.http_translate import encode_json
+from headgate.http_face.translate import encode_json
 from headgate.timer import Timer
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from headgate.http_body import OPENAI, PUBLISHED
-from headgate.http_chat import HttpChat
-from headgate.http_cors import Cors
-from headgate.http_errors import json_response
-from headgate.http_middleware import Handler, named, refusals_as_json, request_id, server_log
-from headgate.http_options import HttpOptions
+from headgate.http_face.body import OPENAI, PUBLISHED
+from headgate.http_face.chat import HttpChat
+from headgate.http_face.cors import Cors
+from headgate.http_face.errors import json_response
+from headgate.http_face.middleware import Handler, named, refusals_as_json, request_id, server_log
+from headgate.http_face.options import HttpOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,20 +20,20 @@ from headgate.errors import (
     PermissionDenied,
     StreamInterrupted,
 )
-from headgate.http_body import Body, Dialect, read_body
-from headgate.http_calls import OutOfTime, RunningCalls
-from headgate.http_errors import error_body, error_response, in_json_terms, json_response
-from headgate.http_middleware import request_id
-from headgate.http_sse import EventStream, ReaderGone
-from headgate.http_translate import Answer, EventMaker, completion
+from headgate.http_face.body import Body, Dialect, read_body
+from headgate.http_face.errors import error_body, error_response, in_json_terms, json_response
+from headgate.http_face.middleware import request_id
+from headgate.http_face.sse import EventStream, ReaderGone
+from headgate.http_face.translate import Answer, EventMaker, completion
 from headgate.progress import Progress
+from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.upstream import Chunk, extend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from headgate.http_cors import Cors
-    from headgate.http_options import HttpOptions
+    from headgate.http_face.cors import Cors
+    from headgate.http_face.options import HttpOptions
     from headgate.intake import Intake
     from headgate.upstream import Call, Upstream
 

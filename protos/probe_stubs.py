@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.metadata import version
 from itertools import product
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Stubs(NamedTuple):

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 # Streams on one connection; more wait in the client, where their deadlines still count.
 MAX_CONCURRENT_STREAMS = 1024
+# A queued call that fails before its client has seen GOAWAY comes back to this very server.
+GOAWAY_HEAD_START = 0.05
+LAST_WORDS = 2.0
+FOREVER = 1e9
 
 
 class Corridor:
@@ -134,18 +138,15 @@ class Gateway:
         if self._http is not None:
             self._http.drain()
         await asyncio.sleep(self._settings.server.drain_delay)
-        stops = [self._drain_grpc(grace), self._chat.finish(grace)]
+        # Our own cut, which says why, comes before gRPC's, which does not.
+        stopping = asyncio.create_task(self._server.stop(min(grace, FOREVER) + LAST_WORDS))
+        await asyncio.sleep(min(grace, GOAWAY_HEAD_START))
+        self._corridor.drain(grace)
+        stops = [stopping, self._chat.finish(grace)]
         if self._http is not None:
             stops.append(self._http.stop(grace))
         await asyncio.gather(*stops)
         await self._upstream.aclose()
-
-    async def _drain_grpc(self, grace: float) -> None:
-        """GOAWAY goes out first: a queued call that fails before it comes back to this server."""
-        stopping = asyncio.create_task(self._server.stop(grace))
-        await asyncio.sleep(0)
-        self._corridor.drain(grace)
-        await stopping
 
     def _add_services(self) -> ChatServicer:
         limits = self._settings.server

@@ -84,4 +84,4 @@ class RunningCalls:
 
     async def _wait(self, seconds: float) -> None:
         if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+            await asyncio.wait(set(self._tasks), timeout=None if seconds == math.inf else seconds)

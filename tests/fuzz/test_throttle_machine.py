@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from headgate.errors import Draining, HeadgateError, QueueFull, Refused, WaitTooLong
+from headgate.errors import Draining, QueueFull, Refused, WaitTooLong
 from headgate.throttle.pacer import Pace
 from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
@@ -126,7 +126,13 @@ class ThrottleMachine(RuleBasedStateMachine):
                 max_line=share,
             )
         except Refused as error:
-            self.refused(error, until, foretold.at, waited, own, share)
+            if isinstance(error, Draining):
+                assert self.drain_until < math.inf
+            elif isinstance(error, WaitTooLong):
+                # With a cap `at` is an estimate and not the last word.
+                assert foretold.at > until or self.cap < math.inf
+            else:
+                self.refused_a_place(error, waited, own, share)
             return
         assert self.drain_until == math.inf or head
         self.live.append(ticket)
@@ -141,22 +147,13 @@ class ThrottleMachine(RuleBasedStateMachine):
             assert waited == self.bound or own >= share
         self.settle()
 
-    def refused(
-        self, error: HeadgateError, until: float, at: float, waited: int, own: int, share: float
-    ) -> None:
-        if isinstance(error, Draining):
-            assert self.drain_until < math.inf
-            return
+    def refused_a_place(self, error: Refused, waited: int, own: int, share: float) -> None:
         assert error.retry_after is not None
         assert error.retry_after >= 0
         if isinstance(error, QueueFull):
             longest = max(map(len, map(self.model.line, self.model.lines)), default=0)
             assert waited == self.bound
             assert own + 1 >= longest
-        elif isinstance(error, WaitTooLong):
-            # With a cap, or when somebody else would have been displaced, `at` is not the last
-            # word; by the pace alone it is.
-            assert at > until or self.cap < math.inf
         else:
             assert own >= share
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from math import isinf
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
@@ -164,6 +165,7 @@ class AsyncClient(Caller):
     ) -> None:
         super().__init__(target, credentials, token, metadata, timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()
         self._owned: grpc.aio.Channel | None = None
         self._stub = _async_stub(channel) if channel is not None else None
 
@@ -183,10 +185,12 @@ class AsyncClient(Caller):
         self, messages: Messages, params: CallParams, on_finished: OnFinished | None = None
     ) -> AsyncStream:
         call = self._outgoing(messages, params)
-        stream = self._service().StreamChat(
+        running = self._service().StreamChat(
             call.request, timeout=call.timeout, metadata=call.metadata
         )
-        return AsyncStream(stream, on_finished)
+        stream = AsyncStream(running, on_finished)
+        self._streams.add(stream)
+        return stream
 
     def _service(self) -> chat_pb2_grpc.ChatServiceAsyncStub:
         loop = asyncio.get_running_loop()
@@ -209,6 +213,9 @@ class AsyncClient(Caller):
         owned = self._owned
         if owned is not None:
             self._owned = self._stub = self._loop = None
+            # Before 1.83 grpcio closes only those streams that a task is reading at the moment.
+            for stream in list(self._streams):
+                stream.cancel()
             await owned.close()
 
     async def __aenter__(self) -> Self:

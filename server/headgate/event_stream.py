@@ -87,7 +87,9 @@ class EventStream:
         if self._notices is None:
             yield
             return
-        notifier = asyncio.create_task(self._notify(self._notices))
+        # Listened to before the block runs: a call is most often queued before a task gets its turn.
+        wake = self._listen(self._notices)
+        notifier = asyncio.create_task(self._notify(self._notices, wake))
         try:
             yield
         finally:
@@ -121,7 +123,8 @@ class EventStream:
         except grpc.aio.InternalError as error:
             raise PeerGone from error
 
-    async def _notify(self, notices: Notices) -> None:
+    def _listen(self, notices: Notices) -> asyncio.Event:
+        """Follow the call's progress; the event is set when there is something to say."""
         wake = asyncio.Event()
 
         def queued(place: Callable[[], Place]) -> None:
@@ -130,6 +133,9 @@ class EventStream:
 
         self._progress.on_queued = queued
         self._progress.on_attempt = notices.running
+        return wake
+
+    async def _notify(self, notices: Notices, wake: asyncio.Event) -> None:
         while True:
             wake.clear()
             await self._send_due(notices)

@@ -186,7 +186,7 @@ def _notices(options: pb.StreamOptions, now: float) -> Notices | None:
 
 def _check_options(reader: RequestReader, request: pb.ChatRequest) -> None:
     options = request.stream_options
-    if options.HasField("heartbeat_interval"):
+    if _seconds(options.heartbeat_interval) != 0:  # 0 is none, as unset is
         path = "stream_options.heartbeat_interval"
         reader.seconds(path, options.heartbeat_interval, at_least=MIN_HEARTBEAT)
     if options.HasField("delta_interval"):

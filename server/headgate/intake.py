@@ -59,7 +59,12 @@ class Intake:
         Raises:
             InvalidRequest: with every wrong field.
         """
-        wrong = [*found, *violations(request), *self._wrong_extra(extra or {})]
+        wrong = [
+            *found,
+            *violations(request),
+            *self._system_prompt.violations(system_prompt),
+            *self._wrong_extra(extra or {}),
+        ]
         if wrong:
             raise InvalidRequest(wrong)
         request.messages, applied = self._system_prompt.apply(request.messages, system_prompt)

@@ -218,7 +218,7 @@ def _unknown_fields(data: bytes) -> dict[str, Any]:
     """What the upstream said that has no field of ours; left out where only halves kept it."""
     try:
         fields = _decode_fields(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     return {key: fields[key] for key in fields.keys() - _NOT_EXTRA}
 

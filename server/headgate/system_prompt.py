@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from headgate import wire
-from headgate.errors import FieldViolation, InvalidRequest
+from headgate.errors import FieldViolation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Mode = Literal["if_absent", "prepend", "replace", "none"]
 _SYSTEM_ROLES = frozenset({"system", "developer"})
@@ -29,18 +29,17 @@ class SystemPrompt:
         self._mode = mode
         self._allow_override = allow_override
 
+    def violations(self, override: SystemPromptOverride | None) -> Iterator[FieldViolation]:
+        """Why a request's own wish cannot be granted, if it cannot."""
+        if override is not None and not self._allow_override:
+            yield _FORBIDDEN
+
     def apply(
         self, messages: Sequence[wire.Message], override: SystemPromptOverride | None = None
     ) -> tuple[list[wire.Message], bool]:
-        """The messages to send, and whether a prompt was put in.
-
-        Raises:
-            InvalidRequest: the request overrides the prompt and the configuration forbids it.
-        """
+        """The messages to send, and whether a prompt was put in; see `violations` first."""
         text, mode = self._text, self._mode
         if override is not None:
-            if not self._allow_override:
-                raise InvalidRequest([_FORBIDDEN])
             text, mode = override.text, override.mode
         if mode == "none" or not text:
             return list(messages), False

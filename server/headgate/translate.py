@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from headgate import wire
@@ -17,7 +18,10 @@ from headgate.validate import NO_SCHEMA, is_json_object
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.struct_pb2 import Value
 
+# protobuf readers stop at 100 nested messages, and an object in a Struct takes three.
+MAX_NESTING = 30
 _ROLES = {
     pb.ROLE_SYSTEM: "system",
     pb.ROLE_DEVELOPER: "developer",
@@ -72,7 +76,9 @@ class RequestReader:
             if not wish.text:
                 self._note("system_prompt.text", "is empty; REPLACE needs a text")
             return SystemPromptOverride("replace", wish.text)
-        if wish.text:
+        if wish.mode not in (pb.SYSTEM_PROMPT_MODE_UNSPECIFIED, pb.SYSTEM_PROMPT_MODE_SERVER):
+            self._note("system_prompt.mode", f"{wish.mode} is no mode; SERVER, NONE or REPLACE")
+        elif wish.text:
             self._note("system_prompt.text", "is set; that needs the mode REPLACE")
         return None
 
@@ -149,7 +155,7 @@ class RequestReader:
             return wire.NamedToolChoice(function=wire.FunctionName(choice.function_name))
         mode = _TOOL_CHOICE_MODES.get(choice.mode)
         if mode is None:
-            self._note("tool_choice", "is empty; set a mode or a function_name")
+            self._note("tool_choice", "has no known mode and no function_name; set one of them")
         return mode
 
     def _response_format(self, request: pb.ChatRequest) -> wire.ResponseFormat | None:
@@ -192,20 +198,35 @@ def _tool_call(call: pb.FunctionCall) -> wire.ToolCall:
 
 def extra_from_struct(extra: Struct) -> dict[str, Any]:
     """A Struct as JSON values; its numbers are doubles, and whole ones go out as whole numbers."""
-    fields: dict[str, Any] = _whole(MessageToDict(extra))
-    return fields
+    return {name: _plain(value) for name, value in extra.fields.items()}
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return value
+def _plain(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    if kind == "struct_value":
+        return extra_from_struct(value.struct_value)
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    said = getattr(value, kind)
+    if isinstance(said, float) and said.is_integer() and abs(said) < 2**53:
+        return int(said)
+    return said
 
 
 def to_struct(fields: dict[str, Any]) -> Struct | None:
-    """What the upstream said that has no field of the contract; None when there is nothing."""
-    return ParseDict(fields, Struct()) if fields else None
+    """What the upstream said that has no field of the contract; None when there is nothing.
+
+    A field that a Struct cannot say is left out: the answer is worth more than it is.
+    """
+    sayable = {name: value for name, value in fields.items() if _fits(value, MAX_NESTING)}
+    return ParseDict(sayable, Struct()) if sayable else None
+
+
+def _fits(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        return levels > 0 and all(_fits(item, levels - 1) for item in value.values())
+    if isinstance(value, list):
+        return levels > 0 and all(_fits(item, levels - 1) for item in value)
+    return not isinstance(value, int) or abs(value) <= sys.float_info.max

@@ -179,43 +179,42 @@ class ThrottleMachine(RuleBasedStateMachine):
         judging = self.gate._rejudge_at() <= self.latest
         assert self.settle() or judging
 
+    @rule(callers=st.text("abcd", min_size=1, max_size=12))
+    def rush(self, callers: str) -> None:
+        """Many come at once and wait as long as it takes."""
+        for caller in callers:
+            self.arrive(caller, math.inf, priority=0, head=False, share=math.inf)
+
+    @rule(slots=st.integers(1, 12))
+    def go_on(self, slots: int) -> None:
+        """Everything goes well for a while: connections are quick and answers short."""
+        for _ in range(slots):
+            self.wake_up()
+            for ticket in self.tickets(Phase.GRANTED):
+                if ticket not in self.holding:
+                    self.connected(ticket)
+                if ticket.phase is Phase.STARTED:
+                    self.leave(ticket)
+
     @precondition(lambda self: self.tickets(Phase.GRANTED))
     @rule(data=st.data(), lag=st.sampled_from([0.0, 0.0, TICK, 0.25]))
     def connection_is_up(self, data: st.DataObject, lag: float) -> None:
         ticket = data.draw(st.sampled_from(self.tickets(Phase.GRANTED)))
-        self.holding.pop(ticket, None)
-        try:
-            wait = self.gate.start(ticket, self.now)
-        except (WaitTooLong, Draining):
-            self.leave(ticket)
-            return
-        if wait:
-            self.holding[ticket] = self.latest + wait
-        else:
-            self.write(ticket)
-            if lag:
-                self.now = self.latest = self.latest + lag
-                self.gate.started(ticket, self.now)
-                self.written[-1] = self.now
-        self.settle()
+        self.connected(ticket)
+        if lag and ticket.phase is Phase.STARTED:
+            self.now = self.latest = self.latest + lag
+            self.gate.started(ticket, self.now)
+            self.written[-1] = self.now
+            self.settle()
 
     @precondition(lambda self: self.holding)
     @rule()
     def come_back(self) -> None:
         """The one that holds the earliest instant comes back at it, and may write."""
         ticket = min(self.holding, key=lambda held: (self.holding[held], held.number))
-        self.now = self.latest = max(self.latest, self.holding.pop(ticket))
+        self.now = self.latest = max(self.latest, self.holding[ticket])
         self.settle()
-        try:
-            wait = self.gate.start(ticket, self.now)
-        except (WaitTooLong, Draining):
-            self.leave(ticket)
-            return
-        if wait:
-            self.holding[ticket] = self.latest + wait
-        else:
-            self.write(ticket)
-        self.settle()
+        self.connected(ticket)
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -282,6 +281,19 @@ class ThrottleMachine(RuleBasedStateMachine):
         assert self.latest <= self.drain_until
         assert self.latest >= self.cool_until
 
+    def connected(self, ticket: Ticket) -> None:
+        self.holding.pop(ticket, None)
+        try:
+            wait = self.gate.start(ticket, self.now)
+        except (WaitTooLong, Draining):
+            self.leave(ticket)
+            return
+        if wait:
+            self.holding[ticket] = self.latest + wait
+        else:
+            self.write(ticket)
+        self.settle()
+
     def write(self, ticket: Ticket) -> None:
         """The rule of all rules: what the upstream sees keeps its distance."""
         assert ticket.phase is Phase.STARTED
@@ -331,6 +343,6 @@ class ThrottleMachine(RuleBasedStateMachine):
 
 
 ThrottleMachine.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=60, deadline=None
+    max_examples=100, stateful_step_count=50, deadline=None
 )
 TestThrottle = ThrottleMachine.TestCase

@@ -15,23 +15,56 @@ from headgate.v1 import chat_pb2_grpc
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+TRUSTING = {"trusted_peers": ["127.0.0.0/8"]}
+"""A `callers` section: callers on this machine name themselves."""
+
 
 class Caller:
-    """A generated stub and the gateway behind it."""
+    """A generated stub and the gateway behind it.
 
-    def __init__(self, gateway: Gateway, channel: grpc.aio.Channel) -> None:
+    Args:
+        name: goes along as `x-headgate-caller`; a gateway with TRUSTING believes it.
+    """
+
+    def __init__(self, gateway: Gateway, channel: grpc.aio.Channel, name: str = "") -> None:
         self.gateway = gateway
         self.channel = channel
+        self.metadata = (("x-headgate-caller", name),) if name else ()
         self.stub = cast(
             "chat_pb2_grpc.ChatServiceAsyncStub", chat_pb2_grpc.ChatServiceStub(channel)
         )
 
+    def named(self, name: str) -> Caller:
+        """Another caller on the same connection."""
+        return Caller(self.gateway, self.channel, name)
+
     async def chat(self, text: str = "Hello", **fields: Any) -> pb.ChatResponse:
-        return await self.stub.Chat(ask(text, **fields), timeout=20)
+        seconds = fields.pop("timeout", 20)
+        return await self.stub.Chat(ask(text, **fields), timeout=seconds, metadata=self.metadata)
+
+    def stream(
+        self, text: str = "Hello", *, timeout: float = 20, **fields: Any
+    ) -> grpc.aio.UnaryStreamCall[pb.ChatRequest, pb.StreamChatResponse]:
+        request = ask(text, **fields)
+        return self.stub.StreamChat(request, timeout=timeout, metadata=self.metadata)
 
     async def events(self, text: str = "Hello", **fields: Any) -> list[pb.StreamChatResponse]:
         """All events of a stream that ends OK."""
-        return [event async for event in self.stub.StreamChat(ask(text, **fields), timeout=20)]
+        return [event async for event in self.stream(text, **fields)]
+
+    async def refused(self, text: str = "Hello", **fields: Any) -> grpc.aio.AioRpcError:
+        """The status of a stream that sends nothing and does not end OK."""
+        events, error = await self.interrupted(text, **fields)
+        assert events == []
+        return error
+
+    async def refused_chat(self, text: str = "Hello", **fields: Any) -> grpc.aio.AioRpcError:
+        """The status of a Chat that does not end OK."""
+        try:
+            answer = await self.chat(text, **fields)
+        except grpc.aio.AioRpcError as error:
+            return error
+        raise AssertionError(f"the call ended OK with {answer}")
 
     async def interrupted(
         self, text: str = "Hello", **fields: Any

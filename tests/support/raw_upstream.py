@@ -10,13 +10,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from support.arrival import StampedSocket, listening
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
 
 @dataclass
 class Request:
-    """One request as it arrived; `at` is when its last byte was read, on the monotonic clock."""
+    """One request; `at` is when its head arrived, on the monotonic clock (see `arrival`)."""
 
     method: str
     path: str
@@ -77,7 +79,7 @@ class RawUpstream:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**26)
+        self._server = await asyncio.start_server(self._serve, sock=listening(), limit=2**26)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -104,7 +106,7 @@ class RawUpstream:
         self.accepted += 1
         await self._count(1)
         try:
-            while (request := await _read_request(reader)) is not None:
+            while (request := await _read_request(reader, _stamps(writer))) is not None:
                 script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
                 self.requests.append(request)
                 await self._notify()
@@ -130,16 +132,25 @@ class RawUpstream:
             self._changed.notify_all()
 
 
-async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+def _stamps(writer: asyncio.StreamWriter) -> Callable[[], float]:
+    """When the bytes that were read last had arrived."""
+    raw = getattr(writer.get_extra_info("socket"), "_sock", None)  # asyncio hides it in a wrapper
+    return (lambda: raw.arrived) if isinstance(raw, StampedSocket) else time.monotonic
+
+
+async def _read_request(
+    reader: asyncio.StreamReader, arrived: Callable[[], float]
+) -> Request | None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
+    at = arrived()
     start, *lines = head.rstrip("\r\n").split("\r\n")
     method, path, _ = start.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Request(method, path, headers, body, time.monotonic())
+    return Request(method, path, headers, body, at)
 
 
 def response(

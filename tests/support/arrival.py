@@ -1,0 +1,48 @@
+"""Sockets that know when bytes arrived: the kernel says so, however late they are read."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+
+# Linux, asm-generic/socket.h: a `struct timespec` of the wall clock with every recvmsg.
+SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("qq")
+
+
+class StampedSocket(socket.socket):
+    """A TCP socket whose `arrived` is when the bytes read last had come in, monotonic seconds.
+
+    Elsewhere than on Linux that is when they were read.
+    """
+
+    arrived: float = 0.0
+
+    def accept(self) -> tuple[StampedSocket, object]:
+        fd, address = self._accept()  # type: ignore[attr-defined]  # as socket.accept does
+        accepted = StampedSocket(self.family, self.type, self.proto, fileno=fd)
+        if sys.platform == "linux":
+            accepted.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        return accepted, address
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data, extras, _, _ = self.recvmsg(size, 64, flags)
+        now, wall = time.monotonic(), time.time()
+        age = 0.0
+        for _, kind, value in extras:
+            if kind == SO_TIMESTAMPNS and len(value) == _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                age = wall - seconds - nanoseconds / 1e9
+        self.arrived = now - age
+        return data
+
+
+def listening(port: int = 0, backlog: int = 1024) -> StampedSocket:
+    """A listening socket on the loopback interface; port 0: any free one."""
+    listener = StampedSocket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(backlog)
+    return listener

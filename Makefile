@@ -75,6 +75,7 @@ clean: ## Remove everything that was made, the environment included
 .PHONY: buf
 buf: $(BUF_READY) ## Check the contract: lint, and nothing that breaks callers
 	@cd protos && ../.tools/node_modules/.bin/buf lint
+	@cd protos && ../.tools/node_modules/.bin/buf format --diff --exit-code
 	@cd protos && ../.tools/node_modules/.bin/buf breaking --against baseline.binpb
 
 $(BUF_READY):

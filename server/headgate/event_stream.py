@@ -87,7 +87,7 @@ class EventStream:
         if self._notices is None:
             yield
             return
-        # Listened to before the block runs: a call is most often queued before a task gets its turn.
+        # Before the block runs: a call is most often queued before another task gets its turn.
         wake = self._listen(self._notices)
         notifier = asyncio.create_task(self._notify(self._notices, wake))
         try:

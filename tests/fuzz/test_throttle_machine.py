@@ -284,12 +284,12 @@ class ThrottleMachine(RuleBasedStateMachine):
     def connected(self, ticket: Ticket) -> None:
         self.holding.pop(ticket, None)
         try:
-            wait = self.gate.start(ticket, self.now)
+            due = self.gate.start(ticket, self.now)
         except (WaitTooLong, Draining):
             self.leave(ticket)
             return
-        if wait:
-            self.holding[ticket] = self.latest + wait
+        if due > self.now:
+            self.holding[ticket] = due
         else:
             self.write(ticket)
         self.settle()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
-from support.gateway import Caller, gateway, kinds, text, trailer
+from support.gateway import Caller, ask, gateway, kinds, text, trailer
 from support.raw_upstream import (
     Connection,
     RawUpstream,
     Request,
     answers,
+    chunked,
     delta,
     event,
     says,
@@ -135,8 +137,8 @@ async def test_a_delta_that_was_sent_is_never_sent_again(how: Script) -> None:
         pieces = [event(delta("one ")), event(delta("two "))]
         await connection.send(stream_head())
         for number, piece in enumerate(pieces, 1):
-            await connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-            await upstream.until(lambda n=number: len(seen) >= n)
+            await connection.send(chunked(piece))
+            await upstream.until(partial(_has, seen, number))
         await how(request, connection)
 
     seen: list[str] = []
@@ -149,11 +151,13 @@ async def test_a_delta_that_was_sent_is_never_sent_again(how: Script) -> None:
     assert len(upstream.requests) == 1
 
 
+def _has(seen: list[str], number: int) -> bool:
+    return len(seen) >= number
+
+
 async def _read_into(
     seen: list[str], caller: Caller, upstream: RawUpstream
 ) -> grpc.aio.AioRpcError:
-    from support.gateway import ask
-
     try:
         async for received in caller.stub.StreamChat(ask(), timeout=20):
             if received.WhichOneof("event") == "delta":
@@ -186,10 +190,10 @@ async def test_no_attempt_starts_that_cannot_finish_its_backoff_in_time() -> Non
 
 async def test_the_budget_ends_a_storm() -> None:
     """With nothing but faults, retries stay a share of the calls plus the floor."""
-    storm = {"retry": FAST | {"budget": 0.2, "budget_floor": 1}}
+    storm = FAST | {"budget": 0.2, "budget_floor": 1}
     async with (
         RawUpstream(status(500)) as upstream,
-        gateway(upstream.url, **storm) as caller,
+        gateway(upstream.url, retry=storm) as caller,
     ):
         for _ in range(10):
             calls = [caller.interrupted() for _ in range(10)]
@@ -201,12 +205,10 @@ async def test_the_budget_ends_a_storm() -> None:
 
 async def test_attempts_that_others_made_count_into_the_budget() -> None:
     """A mesh that retries on its own spends our budget, so the layers do not multiply."""
-    storm = {"retry": FAST | {"budget": 0.0, "budget_floor": 1}}
-    from support.gateway import ask
-
+    storm = FAST | {"budget": 0.0, "budget_floor": 1}
     async with (
         RawUpstream(status(500)) as upstream,
-        gateway(upstream.url, **storm) as caller,
+        gateway(upstream.url, retry=storm) as caller,
     ):
         for _ in range(5):
             metadata = (("x-envoy-attempt-count", "2"),)

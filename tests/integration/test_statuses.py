@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -135,14 +135,14 @@ async def fail(caller: Caller, method: str, **fields: Any) -> grpc.aio.AioRpcErr
     return error
 
 
-def details(error: grpc.aio.AioRpcError, kind: type[Message]) -> Message | None:
-    status = rpc_status.from_call(error)
-    for packed in status.details:
-        if packed.Is(kind.DESCRIPTOR):
-            found = kind()
-            packed.Unpack(found)
-            return found
-    return None
+def details(error: grpc.aio.AioRpcError, kind: type[Message]) -> Any:
+    """The error's one detail of this kind."""
+    status = rpc_status.from_call(cast("grpc.Call", error))
+    assert status is not None
+    (packed,) = (detail for detail in status.details if detail.Is(kind.DESCRIPTOR))
+    found = kind()
+    packed.Unpack(found)
+    return found
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -56,7 +56,10 @@ class Waiter:
 
     async def rest(self) -> list[pb.StreamChatResponse]:
         """All further events of a stream that ends OK."""
-        return [event async for event in self._stream]
+        events = []
+        while isinstance(event := await self._stream.read(), pb.StreamChatResponse):
+            events.append(event)
+        return events
 
     async def status(self) -> grpc.aio.AioRpcError:
         """How a stream ends that does not end OK."""

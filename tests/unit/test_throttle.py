@@ -32,7 +32,7 @@ def until(instant: float, limit: str = "the deadline") -> Patience:
 def started(gate: Throttle, now: float, caller: str = "someone") -> Ticket:
     """A call that starts at once."""
     ticket = gate.enqueue(now, caller)
-    assert gate.start(ticket, now) == 0
+    assert gate.start(ticket, now) == now
     return ticket
 
 
@@ -43,7 +43,7 @@ def run(gate: Throttle, now: float, end: float = math.inf) -> list[tuple[float, 
         now = max(now, due)
         for ticket in gate.step(now):
             if ticket.phase is Phase.GRANTED:
-                assert gate.start(ticket, now) == 0
+                assert gate.start(ticket, now) == now
                 gate.leave(ticket, now)
                 starts.append((now, ticket))
     return starts
@@ -55,7 +55,7 @@ def test_a_call_starts_at_once_when_a_slot_is_free() -> None:
     ticket = gate.enqueue(3.0, "a")
     assert ticket.phase is Phase.GRANTED
     assert gate.next_wakeup(3.0) is None
-    assert gate.start(ticket, 3.0) == 0
+    assert gate.start(ticket, 3.0) == 3.0
     assert repr(gate) == "<Throttle [0 waiting in 0 lines | 1 in flight | next slot in 0.500 s]>"
 
 
@@ -73,6 +73,28 @@ def test_waiting_calls_start_slot_by_slot() -> None:
     assert gate.next_wakeup(1.5) is None
 
 
+def test_a_newcomer_does_not_jump_the_queue_when_the_timer_is_late() -> None:
+    """A slot that is due while somebody waits is not the newcomer's, though nobody stepped yet."""
+    gate = throttle()
+    started(gate, 0.0)
+    waiting = gate.enqueue(0.0, "a")
+    assert gate.enqueue(0.6, "b").phase is Phase.WAITING
+    assert gate.step(0.6) == [waiting]
+
+
+def test_whoever_asks_late_where_it_stands_gets_an_answer() -> None:
+    """A ticket that was just granted or refused is asked about without a fault."""
+    gate = throttle()
+    started(gate, 0.0)
+    granted, refused = gate.enqueue(0.0, "a"), gate.enqueue(0.0, "a", patience=until(1.0))
+    gate.cooldown(0.0, 5.0)
+    assert gate.step(0.0) == [refused]
+    assert gate.step(5.0) == [granted]
+    for ticket in (granted, refused):
+        assert gate.outlook(ticket, 5.0) == Estimate(1, 5.0, exact=True)
+    assert gate.start(granted, 5.0) == 5.0
+
+
 def test_a_step_too_early_does_nothing() -> None:
     """The schedule decides, not the caller of `step`."""
     gate = throttle()
@@ -87,7 +109,7 @@ def test_while_one_connects_nobody_else_is_granted() -> None:
     gate = throttle()
     connecting = gate.enqueue(0.0, "a")
     waiting = gate.enqueue(0.0, "b")
-    assert gate.start(connecting, 0.3) == 0
+    assert gate.start(connecting, 0.3) == 0.3
     assert run(gate, 0.3) == [(0.8, waiting)]
 
 
@@ -97,9 +119,9 @@ def test_a_hanging_connect_is_passed_and_never_collides() -> None:
     slow = gate.enqueue(0.0, "a")
     waiting = [gate.enqueue(0.0, "b") for _ in range(2)]
     assert run(gate, 0.0, end=0.9) == [(0.5, waiting[0])]
-    assert gate.start(slow, 0.9) == pytest.approx(0.1)
+    assert gate.start(slow, 0.9) == 1.0
     assert gate.next_wakeup(0.9) == 1.5
-    assert gate.start(slow, 1.0) == 0
+    assert gate.start(slow, 1.0) == 1.0
     assert run(gate, 1.0) == [(1.5, waiting[1])]
 
 
@@ -169,7 +191,7 @@ def test_no_two_refused_calls_are_sent_to_the_same_slot() -> None:
     run(gate, 0.0, end=0.9)
     for at in (1.0, 1.5, 2.0, 2.5):
         back = gate.enqueue(at, "x", patience=until(at))
-        assert gate.start(back, at) == 0
+        assert gate.start(back, at) == at
 
 
 @given(
@@ -413,7 +435,7 @@ def test_a_late_write_is_a_move_of_the_schedule() -> None:
     gate = throttle()
     slow = gate.enqueue(0.0, "a")
     edge = gate.enqueue(0.0, "b", patience=until(0.6))
-    assert gate.start(slow, 0.4) == 0
+    assert gate.start(slow, 0.4) == 0.4
     assert gate.step(0.4) == [edge]
     assert isinstance(edge.error, WaitTooLong)
 
@@ -550,7 +572,7 @@ def test_a_slow_connect_is_no_queueing() -> None:
     """The patience is for the queue: a slot in hand is used, however long the connect took."""
     gate = throttle()
     slow = gate.enqueue(0.0, "a", patience=until(0.1, "max_queue_wait"))
-    assert gate.start(slow, 3.0) == 0
+    assert gate.start(slow, 3.0) == 3.0
 
 
 def test_only_a_granted_ticket_can_start() -> None:
@@ -619,6 +641,9 @@ def test_time_that_steps_back_stands_still() -> None:
     assert gate.step(99.0) == []
     assert gate.next_wakeup(99.0) == 100.5
     assert run(gate, 99.0) == [(100.5, ticket)]
+    late = gate.enqueue(101.0, "a")
+    assert gate.start(late, 50.0) == 50.0
+    assert late.phase is Phase.STARTED
 
 
 def test_patience_is_the_tightest_limit() -> None:

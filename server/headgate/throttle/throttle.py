@@ -2,7 +2,7 @@
 
 A ticket's way: `enqueue` grants it a slot at once, lets it wait, or refuses it. `step` is called
 at `next_wakeup` and after every other call that changes something; it hands out the tickets whose
-wait is over. A granted attempt connects, then asks `start` until the answer is 0, writes its
+wait is over. A granted attempt connects, then asks `start` until the answer is now, writes its
 request, and ends with `leave`, which is right at any moment and is what a `finally` calls.
 """
 
@@ -163,7 +163,7 @@ class Throttle:
         return max(now, due) if due < math.inf else None
 
     def start(self, ticket: Ticket, now: float) -> float:
-        """Asks, with the connection up: 0.0 means write now, else come back in so many seconds.
+        """Asks, with the connection up, whether to write: `now` says yes, later: come back then.
 
         The next slot counts from here. Whoever was granted a slot and took too long to connect,
         or was overtaken by a cooldown, gets another one, before all who wait.
@@ -172,7 +172,7 @@ class Throttle:
             WaitTooLong: the slot that is left for it comes too late; `leave` must follow.
             Draining: likewise, after `drain`.
         """
-        now = self._tick(now)
+        asked_at, now = now, self._tick(now)
         if ticket.phase is not Phase.GRANTED or ticket.slot is None:
             raise RuntimeError(f"only a granted ticket can start; this one is {ticket.phase.name}")
         planned = ticket.slot.at
@@ -181,9 +181,10 @@ class Throttle:
         if due <= now:
             ticket.phase = Phase.STARTED
             self.counts["started"] += 1
-        elif due > ticket.patience.until:
+            return asked_at
+        if due > ticket.patience.until:
             raise self._too_late(ticket, Estimate(1, due, exact=self._store.exact), now)
-        return due - now
+        return due
 
     def started(self, ticket: Ticket, now: float) -> None:
         """The request really left only now: the next slot counts from here."""
@@ -230,8 +231,11 @@ class Throttle:
         self._judge(now)
 
     def outlook(self, ticket: Ticket, now: float) -> Estimate:
-        """Where a waiting ticket stands, and when it would start."""
-        return self._estimate(self._tick(now), self._room.queue.ahead(ticket))
+        """Where a ticket stands, and when it would start; one that has a slot is the next."""
+        now = self._tick(now)
+        if ticket.phase is not Phase.WAITING:
+            return Estimate(1, max(now, ticket.slot.at if ticket.slot else now), exact=True)
+        return self._estimate(now, self._room.queue.ahead(ticket))
 
     def predict(
         self, now: float, caller: str, *, priority: int = 0, weight: float = 1.0, head: bool = False

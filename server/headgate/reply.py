@@ -106,8 +106,8 @@ class Reply:
     def _hand_out(self, chunk: Chunk) -> Chunk | None:
         if not (chunk.deltas or chunk.finishes or chunk.usage or chunk.extra):
             return None
-        if not self._head_sent:
-            chunk.head = self._head or Head()
+        if self._head is not None and not self._head_sent:
+            chunk.head = self._head
             self._head_sent = True
         self.committed = self.committed or bool(chunk.deltas)
         return chunk

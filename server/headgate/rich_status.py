@@ -42,7 +42,7 @@ class RichStatus:
 
     def _details(self, error: HeadgateError) -> Iterator[tuple[str, str | bytes]]:
         packed = []
-        for detail in _details(error):
+        for detail in _details(error, self.message):
             wrapped = Any()
             wrapped.Pack(detail)
             packed.append(wrapped)
@@ -51,11 +51,12 @@ class RichStatus:
         yield from rpc_status.to_status(rich).trailing_metadata
 
 
-def _details(error: HeadgateError) -> Iterator[Message]:
+def _details(error: HeadgateError, message: str) -> Iterator[Message]:
     metadata = {k: clip(v, MAX_METADATA_VALUE_BYTES) for k, v in error.metadata.items()}
     yield error_details_pb2.ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata=metadata)
     if isinstance(error, InvalidRequest):
-        yield _bad_request(error)
+        # The message stands in the trailers twice, as text and in the details.
+        yield _bad_request(error, MAX_VIOLATION_BYTES - len(message.encode()))
     if error.retry_after is not None:
         yield error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after))
     if error.reason in _QUOTA:
@@ -64,12 +65,12 @@ def _details(error: HeadgateError) -> Iterator[Message]:
         yield quota
 
 
-def _bad_request(error: InvalidRequest) -> error_details_pb2.BadRequest:
+def _bad_request(error: InvalidRequest, room: int) -> error_details_pb2.BadRequest:
     """As many violations as fit, then how many more there are."""
     bad = error_details_pb2.BadRequest()
     for count, wrong in enumerate(error.violations):
         bad.field_violations.add(field=clip(wrong.field, 256), description=clip(wrong.description))
-        if bad.ByteSize() > MAX_VIOLATION_BYTES:
+        if bad.ByteSize() > room:
             del bad.field_violations[-1]
             left = len(error.violations) - count
             bad.field_violations.add(field="", description=f"and {left} more")

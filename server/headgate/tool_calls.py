@@ -49,13 +49,19 @@ class ToolCallIndex:
         """Where the fragment belongs; one past the end opens a new call."""
         if fragment.id and fragment.id in self._ids:
             index = self._ids.index(fragment.id)
-        elif fragment.id or fragment.index not in self._last_under:
-            # Without id and index, a fragment with a name opens a call, one without goes on.
+        elif fragment.id or self._opens(fragment):
             index = len(self._ids)
         else:
             index = self._last_under[fragment.index]
         self._last_under[fragment.index] = index
         return index
+
+    def _opens(self, fragment: wire.ToolCallFragment) -> bool:
+        """Without id and index, a second name opens a call; all else goes on with the last."""
+        last = self._last_under.get(fragment.index)
+        if last is None or fragment.index is not None or fragment.function is None:
+            return last is None
+        return bool(fragment.function.name and self._names[last])
 
 
 def _as_text(arguments: str | dict[str, object] | None) -> str:

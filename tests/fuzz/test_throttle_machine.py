@@ -343,6 +343,6 @@ class ThrottleMachine(RuleBasedStateMachine):
 
 
 ThrottleMachine.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None
+    max_examples=300, stateful_step_count=50, deadline=None
 )
 TestThrottle = ThrottleMachine.TestCase

@@ -177,6 +177,7 @@ async def test_a_429_judges_all_who_wait_again() -> None:
         gateway(upstream.url, throttle=SLOW | {"rate": 0.5}, retry={"max_attempts": 1}) as caller,
     ):
         first = asyncio.create_task(caller.refused())
+        await upstream.until(lambda: len(upstream.requests) == 1)
         waiter = await waiting(caller, timeout=10)
         go.set()
         await first

@@ -72,7 +72,7 @@ class Caller:
         """The events of a stream that does not end OK, and its status."""
         events: list[pb.StreamChatResponse] = []
         try:
-            async for event in self.stub.StreamChat(ask(text, **fields), timeout=20):
+            async for event in self.stream(text, **fields):
                 events.append(event)  # noqa: PERF401 - what came before the error is wanted
         except grpc.aio.AioRpcError as error:
             return events, error

@@ -19,6 +19,7 @@ from headgate.answer import (
     usage,
 )
 from headgate.progress import Progress
+from headgate.translate import to_struct
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
 from headgate.v1 import chat_pb2 as pb
 
@@ -107,7 +108,7 @@ def test_finished_lists_choices_in_order() -> None:
         (2, pb.FINISH_REASON_OTHER, "weird"),
     ]
     assert finished.usage == pb.Usage(prompt_tokens=3)
-    assert finished.extra["timings"]["ms"] == 4.5
+    assert finished.extra == to_struct({"timings": {"ms": 4.5}})
     assert finished.gateway == GATEWAY
 
 

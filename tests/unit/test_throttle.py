@@ -1,52 +1,15 @@
-"""The throttle's promises, with a clock that is an argument."""
+"""The throttle: slots, connects, the cap in flight, retries, drain."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from headgate.errors import CallerLimit, Draining, QueueFull, Refused, WaitTooLong
-from headgate.throttle.advice import IN_ALL, PER_CALLER, AdviceBook
+from headgate.errors import Draining, QueueFull, Refused, WaitTooLong
 from headgate.throttle.pacer import Pace
-from headgate.throttle.store import MemoryStore
-from headgate.throttle.throttle import REJUDGE_EVERY, Throttle
-from headgate.throttle.ticket import Estimate, Patience, Phase, Ticket
-
-HALF_SECOND = Pace(rate=2, min_interval=0.5, margin=0)
-NO_PACE = Pace()
-
-
-def throttle(
-    pace: Pace = HALF_SECOND, *, max_in_flight: float = math.inf, max_queue: float = 1000
-) -> Throttle:
-    return Throttle(MemoryStore(pace), max_in_flight=max_in_flight, max_queue=max_queue)
-
-
-def until(instant: float, limit: str = "the deadline") -> Patience:
-    return Patience(instant, limit)
-
-
-def started(gate: Throttle, now: float, caller: str = "someone") -> Ticket:
-    """A call that starts at once."""
-    ticket = gate.enqueue(now, caller)
-    assert gate.start(ticket, now) == now
-    return ticket
-
-
-def run(gate: Throttle, now: float, end: float = math.inf) -> list[tuple[float, Ticket]]:
-    """Wakes up when the throttle says so and starts whoever is granted; returns the starts."""
-    starts = []
-    while (due := gate.next_wakeup(now)) is not None and due <= end:
-        now = max(now, due)
-        for ticket in gate.step(now):
-            if ticket.phase is Phase.GRANTED:
-                assert gate.start(ticket, now) == now
-                gate.leave(ticket, now)
-                starts.append((now, ticket))
-    return starts
+from headgate.throttle.ticket import Estimate, Patience, Phase
+from support.clockwork import NO_PACE, run, started, throttle, until
 
 
 def test_a_call_starts_at_once_when_a_slot_is_free() -> None:
@@ -153,324 +116,6 @@ def test_a_granted_call_that_is_cancelled_before_it_hears_of_it() -> None:
     assert gate.step(0.5) == [first]
     gate.leave(first, 0.5)
     assert gate.step(0.5) == [second]
-
-
-def test_too_late_is_refused_at_once_with_the_slot_behind_all() -> None:
-    """A call whose slot lies past its deadline does not wait; it is told when to come back."""
-    gate = throttle()
-    started(gate, 0.0)
-    waiting = [gate.enqueue(0.0, "a") for _ in range(3)]
-    with pytest.raises(WaitTooLong, match=r"in 1\.00 s; that is not within the deadline") as error:
-        gate.enqueue(0.0, "b", patience=until(0.9))
-    assert error.value.retry_after == 2.0
-    assert [at for at, _ in run(gate, 0.0)] == [0.5, 1.0, 1.5]
-    assert len(waiting) == 3
-    back = gate.enqueue(2.0, "b", patience=until(2.0))
-    assert back.phase is Phase.GRANTED
-
-
-def test_a_slot_on_the_deadline_is_in_time() -> None:
-    """A slot at the very instant is used at it."""
-    gate = throttle()
-    started(gate, 0.0)
-    ticket = gate.enqueue(0.0, "a", patience=until(0.5))
-    assert run(gate, 0.0) == [(0.5, ticket)]
-
-
-def test_no_two_refused_calls_are_sent_to_the_same_slot() -> None:
-    """Advice is remembered: each next one is told the slot behind all who were told before."""
-    gate = throttle()
-    started(gate, 0.0)
-    gate.enqueue(0.0, "a")
-    told = []
-    for caller in "bccd":
-        with pytest.raises(WaitTooLong) as error:
-            gate.enqueue(0.0, caller, patience=until(0.1))
-        told.append(error.value.retry_after)
-    assert told == [1.0, 1.5, 2.0, 2.5]
-    run(gate, 0.0, end=0.9)
-    for at in (1.0, 1.5, 2.0, 2.5):
-        back = gate.enqueue(at, "x", patience=until(at))
-        assert gate.start(back, at) == at
-
-
-@given(
-    st.sampled_from([HALF_SECOND, Pace(rate=4, burst=3, margin=0), Pace(rate=1, margin=0)]),
-    st.text("abc", max_size=12),
-    st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 3)), min_size=1, max_size=12),
-)
-def test_advice_is_true(pace: Pace, queued: str, asking: list[tuple[str, int]]) -> None:
-    """Whoever comes back when told starts at that very instant, if nobody new comes."""
-    gate = throttle(pace)
-    for _ in range(pace.burst):
-        gate.leave(started(gate, 0.0), 0.0)
-    for caller in queued:
-        gate.enqueue(0.0, caller)
-    now = 0.0
-    told = []
-    for caller, sixteenths in asking:
-        run(gate, now, end=now + sixteenths / 16)
-        now += sixteenths / 16
-        if gate.predict(now, caller).at > now:
-            with pytest.raises(WaitTooLong) as error:
-                gate.enqueue(now, caller, patience=until(now))
-            told.append(now + (error.value.retry_after or 0.0))
-    assert told == sorted(set(told))
-    for at in [at for at in told if at > now]:
-        run(gate, now, end=at)
-        now = at
-        started(gate, now)
-
-
-def test_advice_holds_no_slot_and_expires() -> None:
-    """Somebody who was advised does not block anybody, and is forgotten when his slot passes."""
-    gate = throttle()
-    started(gate, 0.0)
-    with pytest.raises(WaitTooLong) as error:
-        gate.enqueue(0.0, "a", patience=until(0.1))
-    assert error.value.retry_after == 0.5
-    assert run(gate, 0.0, end=9.0) == []
-    ticket = gate.enqueue(0.1, "b")
-    assert run(gate, 0.1) == [(0.5, ticket)]
-    with pytest.raises(WaitTooLong) as error:
-        gate.enqueue(0.6, "a", patience=until(0.7))
-    assert error.value.retry_after == pytest.approx(0.4)
-
-
-def test_a_caller_that_hammers_does_not_push_advice_away_for_ever() -> None:
-    """Beyond its share a caller is told the last slot again."""
-    book = AdviceBook()
-    told = [book.name(0.0, "loud", 1.0, 1.0) for _ in range(PER_CALLER + 50)]
-    assert told[:3] == [1.0, 2.0, 3.0]
-    assert max(told) == PER_CALLER
-    assert book.name(0.0, "calm", 1.0, 1.0) == PER_CALLER + 1
-    assert book.name(PER_CALLER + 1.0, "calm", PER_CALLER + 2.0, 1.0) == PER_CALLER + 2
-    assert len(book) == 1
-
-
-def test_advice_is_bounded() -> None:
-    """However many callers are refused, what is remembered has a limit."""
-    book = AdviceBook()
-    for n in range(2 * IN_ALL):
-        book.name(0.0, f"caller {n}", 1.0, 1.0)
-    assert len(book) == IN_ALL
-
-
-def test_a_full_queue_refuses_with_the_slot_behind_all() -> None:
-    """The queue never grows over its bound, and the refusal says when there will be room."""
-    gate = throttle(max_queue=2)
-    started(gate, 0.0)
-    for _ in range(2):
-        gate.enqueue(0.0, "a")
-    with pytest.raises(QueueFull, match=r"all 2 places are taken \(throttle\.max_queue\)") as error:
-        gate.enqueue(0.0, "a")
-    assert error.value.retry_after == 1.5
-    assert gate.waiting == 2
-
-
-def test_without_a_queue_a_call_starts_at_once_or_not_at_all() -> None:
-    """max_queue 0 still lets calls through that need not wait."""
-    gate = throttle(max_queue=0)
-    started(gate, 0.0)
-    with pytest.raises(QueueFull):
-        gate.enqueue(0.1, "a")
-    assert gate.enqueue(0.5, "a").phase is Phase.GRANTED
-
-
-def test_a_shorter_line_displaces_the_newest_of_the_longest() -> None:
-    """A full queue of one caller still lets another in."""
-    gate = throttle(max_queue=3)
-    started(gate, 0.0)
-    long_line = [gate.enqueue(0.0, "a") for _ in range(3)]
-    newcomer = gate.enqueue(0.0, "b")
-    assert newcomer.phase is Phase.WAITING
-    assert gate.waiting == 3
-    assert gate.next_wakeup(0.0) == 0.0
-    assert gate.step(0.0) == [long_line[2]]
-    assert isinstance(long_line[2].error, QueueFull)
-    assert long_line[2].error.retry_after == 2.0
-    assert [ticket for _, ticket in run(gate, 0.0)] == [long_line[0], newcomer, long_line[1]]
-
-
-def test_callers_with_equal_lines_do_not_trade_places() -> None:
-    """Displacement ends when the lines are even."""
-    gate = throttle(max_queue=3)
-    started(gate, 0.0)
-    for caller in "aab":
-        gate.enqueue(0.0, caller)
-    with pytest.raises(QueueFull):
-        gate.enqueue(0.0, "b")
-    with pytest.raises(QueueFull):
-        gate.enqueue(0.0, "a")
-
-
-def test_who_is_displaced_for_is_judged_first() -> None:
-    """A newcomer that cannot make it in time displaces nobody."""
-    gate = throttle(max_queue=3)
-    started(gate, 0.0)
-    for _ in range(3):
-        gate.enqueue(0.0, "a")
-    with pytest.raises(WaitTooLong):
-        gate.enqueue(0.0, "b", patience=until(0.4))
-    assert gate.waiting == 3
-    assert gate.step(0.0) == []
-
-
-def test_a_callers_share_of_the_queue() -> None:
-    """A line at its own limit takes no more, though the queue has room."""
-    gate = throttle()
-    started(gate, 0.0)
-    for _ in range(2):
-        gate.enqueue(0.0, "a", max_line=2)
-    with pytest.raises(CallerLimit, match=r"has 2 calls waiting already \(callers\.max_queue\)"):
-        gate.enqueue(0.0, "a", max_line=2)
-    gate.enqueue(0.0, "b", max_line=2)
-    assert gate.waiting == 3
-
-
-@pytest.mark.parametrize(("max_queue", "max_line"), [(2, math.inf), (9, 2)])
-def test_a_retry_goes_before_the_newest_of_its_own_line(max_queue: float, max_line: float) -> None:
-    """A call that has cost slots already is not lost to one that has cost none."""
-    gate = throttle(max_queue=max_queue)
-    started(gate, 0.0)
-    first, second = (gate.enqueue(0.0, "a", max_line=max_line) for _ in range(2))
-    retry = gate.enqueue(0.0, "a", max_line=max_line, head=True)
-    another = gate.enqueue(0.0, "a", max_line=max_line, head=True)
-    with pytest.raises(Refused):
-        gate.enqueue(0.0, "a", max_line=max_line, head=True)
-    assert gate.step(0.0) == [second, first]
-    assert [ticket for _, ticket in run(gate, 0.0)] == [retry, another]
-
-
-def test_a_cooldown_moves_everybody() -> None:
-    """After a 429 nothing starts before its end, and then at the usual pace."""
-    gate = throttle()
-    limited = started(gate, 0.0)
-    tickets = [gate.enqueue(0.0, "a") for _ in range(2)]
-    gate.cooldown(0.2, 5.0)
-    gate.leave(limited, 0.2)
-    assert gate.outlook(tickets[1], 0.2) == Estimate(2, 5.7, exact=True)
-    assert run(gate, 0.2) == [(5.2, tickets[0]), (5.7, tickets[1])]
-
-
-def test_a_cooldown_has_a_longest_and_is_never_negative() -> None:
-    """An upstream that asks for a week gets max_cooldown; a negative one changes nothing."""
-    gate = throttle()
-    gate.cooldown(0.0, -5.0)
-    assert gate.enqueue(0.0, "a").phase is Phase.GRANTED
-    gate.cooldown(1.0, 1e9)
-    assert gate.predict(1.0, "a") == Estimate(1, 61.0, exact=True)
-
-
-def test_when_the_schedule_moves_every_waiter_is_judged_again() -> None:
-    """Who can no longer make it hears so at once, and those behind move up."""
-    gate = throttle()
-    started(gate, 0.0)
-    hasty = [gate.enqueue(0.0, "a", patience=until(3.0)) for _ in range(3)]
-    calm = gate.enqueue(0.0, "a", patience=until(2.6, "throttle.max_wait"))
-    patient = gate.enqueue(0.0, "a", patience=until(60.0))
-    gate.cooldown(0.1, 2.4)
-    assert gate.step(0.1) == [hasty[2], calm]
-    assert [type(ticket.error) for ticket in (hasty[2], calm)] == [WaitTooLong, WaitTooLong]
-    assert "throttle.max_wait" in str(calm.error)
-    assert hasty[2].error is not None
-    assert hasty[2].error.retry_after == pytest.approx(3.9)
-    assert run(gate, 0.1) == [(2.5, hasty[0]), (3.0, hasty[1]), (3.5, patient)]
-
-
-def test_newcomers_who_push_somebody_past_his_deadline_are_noticed() -> None:
-    """A waiter whose slot others took by their turn does not wait in vain until his deadline."""
-    gate = throttle()
-    started(gate, 0.0)
-    waiting = [gate.enqueue(0.0, "a", patience=until(2.0)) for _ in range(4)]
-    for caller in "bcd":
-        gate.enqueue(0.0, caller)
-    assert gate.next_wakeup(0.0) == 0.0
-    assert gate.step(0.0) == waiting[1:]
-    assert {type(ticket.error) for ticket in waiting[1:]} == {WaitTooLong}
-    assert gate.next_wakeup(0.0) == 0.5
-
-
-def test_many_newcomers_are_one_judgement() -> None:
-    """Judging everybody again has a pause, so that a rush of newcomers costs little."""
-    gate = throttle()
-    started(gate, 0.0)
-    gate.enqueue(0.0, "a", patience=until(0.9))
-    gate.enqueue(0.0, "b", patience=until(1.4))
-    gate.cooldown(0.0, 0.0)
-    edge = [
-        gate.enqueue(0.0, "a", patience=until(1.9)),
-        gate.enqueue(0.0, "b", patience=until(2.2)),
-    ]
-    for caller in "cdef":
-        gate.enqueue(0.0, caller)
-    assert gate.step(0.0) == []
-    due = gate.next_wakeup(0.0) or 0.0
-    assert due == pytest.approx(REJUDGE_EVERY, abs=0.01)
-    assert gate.step(due) == edge
-
-
-def test_judging_again_does_not_repeat_in_vain() -> None:
-    """After everybody was judged nothing wakes up until something changes."""
-    gate = throttle()
-    started(gate, 0.0)
-    gate.enqueue(0.0, "a", patience=until(1.0))
-    gate.enqueue(0.0, "a", patience=until(1.2))
-    gate.enqueue(0.0, "b", patience=until(1.5))
-    wakeups = []
-    now = 0.0
-    while (due := gate.next_wakeup(now)) is not None:
-        now = max(now, due)
-        wakeups.append(now)
-        for ticket in gate.step(now):
-            if ticket.phase is Phase.GRANTED:
-                gate.start(ticket, now)
-                gate.leave(ticket, now)
-    assert len(wakeups) <= 4
-    assert gate.counts["WAIT_TOO_LONG"] == 1
-
-
-def test_a_late_write_is_a_move_of_the_schedule() -> None:
-    """A handshake that takes long pushes everybody, and the one at the edge is told."""
-    gate = throttle()
-    slow = gate.enqueue(0.0, "a")
-    edge = gate.enqueue(0.0, "b", patience=until(0.6))
-    assert gate.start(slow, 0.4) == 0.4
-    assert gate.step(0.4) == [edge]
-    assert isinstance(edge.error, WaitTooLong)
-
-
-def test_patience_that_ends_while_waiting() -> None:
-    """A cap without a pace: the wait ends at the latest instant, and the place is free again."""
-    gate = throttle(NO_PACE, max_in_flight=1)
-    running = started(gate, 0.0)
-    ticket = gate.enqueue(0.0, "a", patience=until(3.0, "throttle.max_wait"))
-    assert gate.next_wakeup(0.0) == 3.0
-    assert gate.step(3.0) == [ticket]
-    assert str(ticket.error) == "no slot is left for this call within throttle.max_wait"
-    gate.leave(ticket, 3.0)
-    gate.leave(running, 4.0)
-    assert (gate.waiting, gate.in_flight) == (0, 0)
-
-
-def test_a_place_that_comes_free_at_the_last_instant_is_used() -> None:
-    """Grants come before the end of patience when both fall on one instant."""
-    gate = throttle(NO_PACE, max_in_flight=1)
-    running = started(gate, 0.0)
-    ticket = gate.enqueue(0.0, "a", patience=until(3.0))
-    gate.leave(running, 3.0)
-    assert gate.step(3.0) == [ticket]
-    assert ticket.phase is Phase.GRANTED
-
-
-def test_who_woke_up_too_late_is_not_started() -> None:
-    """After a pause of the whole process nobody starts past his patience."""
-    gate = throttle()
-    started(gate, 0.0)
-    late = gate.enqueue(0.0, "a", patience=until(10.0))
-    fine = gate.enqueue(0.0, "a", patience=until(1000.0))
-    assert gate.step(500.0) == [late, fine]
-    assert (late.phase, fine.phase) == (Phase.REFUSED, Phase.GRANTED)
 
 
 def test_the_cap_holds_and_a_place_wakes_the_next() -> None:
@@ -620,6 +265,16 @@ def test_drain_keeps_who_was_told_and_can_make_it() -> None:
     assert sorted(t.number for t in gate.step(0.1)) == [tickets[n].number for n in (0, 3, 4, 5)]
     assert isinstance(tickets[5].error, Draining)
     assert run(gate, 0.1) == [(0.5, tickets[1]), (1.0, tickets[2])]
+
+
+def test_drain_keeps_retries_that_wait() -> None:
+    """A running call that waits for its next attempt goes on if its slot lies in the grace."""
+    gate = throttle()
+    started(gate, 0.0)
+    tickets = [gate.enqueue(0.0, "a", head=head) for head in (True, False, True, True)]
+    gate.drain(0.1, 1.0)
+    assert gate.step(0.1) == [tickets[1], tickets[3]]
+    assert run(gate, 0.1) == [(0.5, tickets[0]), (1.0, tickets[2])]
 
 
 def test_drain_lets_retries_in_that_can_make_it() -> None:

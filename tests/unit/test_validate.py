@@ -155,7 +155,7 @@ def test_a_fault_says_what_is_allowed() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["{}", ' {"a": [1, {"b": null}]} ', '{"a": 1e400}'[:8] + "}"])
+@pytest.mark.parametrize("text", ["{}", ' {"a": [1, {"b": null}]} ', '{"a": 1e300}'])
 def test_json_objects(text: str) -> None:
     """White space is no matter."""
     assert is_json_object(text)

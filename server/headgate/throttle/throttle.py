@@ -211,7 +211,7 @@ class Throttle:
     def cooldown(self, now: float, seconds: float) -> None:
         """The upstream asked for a pause: nothing starts within it, and all are judged again."""
         now = self._tick(now)
-        self._store.cooldown(now + min(max(0.0, seconds), self.max_cooldown))
+        self._store.cooldown(now + min(seconds, self.max_cooldown))
         self.counts["cooldowns"] += 1
         self._judge(now)
 

@@ -1,0 +1,155 @@
+"""One handle for thousands of awaits: it expires, restarts, cancels as asyncio.timeout does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from headgate.timer import Timer
+
+
+async def test_it_expires() -> None:
+    """An await that takes too long raises TimeoutError, and the task is not cancelled."""
+    timer = Timer()
+    with pytest.raises(TimeoutError), timer.limit(0.001):
+        await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    timer.close()
+
+
+async def test_it_can_be_used_again_after_it_expired() -> None:
+    """The next use has its own time."""
+    timer = Timer()
+    for _ in range(3):
+        with pytest.raises(TimeoutError), timer.limit(0.001):
+            await asyncio.Event().wait()
+        with timer.limit(60):
+            await asyncio.sleep(0)
+    timer.close()
+
+
+async def test_outside_of_the_block_nothing_expires() -> None:
+    """A handle that fires between two uses does not touch the task."""
+    timer = Timer()
+    with timer.limit(0.001):
+        pass
+    await asyncio.sleep(0.01)
+    timer.close()
+
+
+async def test_a_shorter_limit_moves_the_handle() -> None:
+    """After a use with an hour, one with a millisecond still expires."""
+    timer = Timer()
+    with timer.limit(3600):
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError), timer.limit(0.001):
+        await asyncio.Event().wait()
+    timer.close()
+
+
+async def test_a_longer_limit_is_not_cut_short() -> None:
+    """A handle that was set for less looks again and waits on."""
+    timer = Timer()
+    with timer.limit(0.001):
+        pass
+    with timer.limit(60):
+        await asyncio.sleep(0.01)
+    timer.close()
+
+
+async def test_limit_within_the_block_starts_anew() -> None:
+    """As when a wait at a gate is over; inf stops the clock."""
+    timer = Timer()
+    with timer.limit(0.001):
+        timer.limit(float("inf"))
+        await asyncio.sleep(0.01)
+        timer.limit(60)
+        await asyncio.sleep(0)
+    timer.close()
+
+
+async def test_no_limit_can_become_one_within_the_block() -> None:
+    """The clock starts when it is asked to, not when the block began."""
+    timer = Timer()
+
+    async def wait() -> None:
+        timer.limit(0.001)
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError), timer.limit(float("inf")):
+        await wait()
+    timer.close()
+
+
+async def test_many_uses_keep_one_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The point of it: a thousand reads arm the loop once."""
+    loop = asyncio.get_running_loop()
+    timer = Timer()
+    armed: list[float] = []
+    call_at = loop.call_at
+
+    def count(when: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        armed.append(when)
+        return call_at(when, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "call_at", count)
+    for _ in range(1000):
+        with timer.limit(30):
+            await asyncio.sleep(0)
+    assert len(armed) == 1
+    timer.close()
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    """The caller left: that is no timeout, whatever the clock says."""
+
+    async def work() -> None:
+        timer = Timer()
+        with timer.limit(60):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_at_the_same_moment_wins() -> None:
+    """Both in one turn of the loop: the call is over, not late."""
+    timer = Timer()
+
+    async def work() -> None:
+        with timer.limit(60):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    timer._until = 0.0
+    timer._fire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_other_errors_pass() -> None:
+    """What the work raises itself comes out as it is."""
+    timer = Timer()
+    with pytest.raises(KeyError), timer.limit(60):
+        raise KeyError
+    timer.close()
+
+
+async def test_closed_nothing_fires() -> None:
+    """No handle keeps the loop or the task alive."""
+    timer = Timer()
+    with timer.limit(3600):
+        pass
+    handle = timer._handle
+    assert handle is not None
+    timer.close()
+    assert handle.cancelled()

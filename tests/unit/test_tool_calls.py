@@ -1,0 +1,127 @@
+"""Every piece of a tool call has its index, every call its id, whatever was left out upstream."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from headgate import wire
+from headgate.tool_calls import ToolCallIndex
+
+Piece = tuple[int, str, str, str]
+
+
+def pieces(*fragments: dict[str, Any]) -> list[Piece]:
+    """Index, id, name and arguments of each piece that comes of these fragments."""
+    calls = ToolCallIndex("call-")
+    made = [calls.piece(msgspec.convert(f, wire.ToolCallFragment)) for f in fragments]
+    return [(p.index, p.id, p.name, p.arguments) for p in made if p is not None]
+
+
+def fragment(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    return {**fields, "function": {"name": name, "arguments": arguments}}
+
+
+def test_as_openai_sends_it() -> None:
+    """Id and name once, then pieces of arguments under the index; two calls interleaved."""
+    assert pieces(
+        fragment("f", "", index=0, id="a"),
+        fragment(None, "{", index=0),
+        fragment("g", "", index=1, id="b"),
+        fragment(None, "[", index=1),
+        fragment(None, "}", index=0),
+    ) == [
+        (0, "a", "f", ""),
+        (0, "", "", "{"),
+        (1, "b", "g", ""),
+        (1, "", "", "["),
+        (0, "", "", "}"),
+    ]
+
+
+def test_id_and_name_in_every_fragment() -> None:
+    """Repeated, they are the same call, and go out once."""
+    assert pieces(
+        fragment("f", "{", index=0, id="a"),
+        fragment("f", "}", index=0, id="a"),
+    ) == [(0, "a", "f", "{"), (0, "", "", "}")]
+
+
+def test_every_parallel_call_at_index_zero() -> None:
+    """A new id opens a new call; what follows without an id belongs to it."""
+    assert pieces(
+        fragment("f", "{", index=0, id="a"),
+        fragment(None, "}", index=0),
+        fragment("f", "{", index=0, id="b"),
+        fragment(None, "]", index=0),
+    ) == [(0, "a", "f", "{"), (0, "", "", "}"), (1, "b", "f", "{"), (1, "", "", "]")]
+
+
+def test_indexes_that_leave_gaps() -> None:
+    """A server that counts from 1 or jumps: ours are 0, 1, 2."""
+    said = pieces(*(fragment("f", "", index=i, id=f"c{i}") for i in (1, 5, 9)))
+    assert [piece[0] for piece in said] == [0, 1, 2]
+
+
+def test_no_ids() -> None:
+    """Each call gets one of its own, once."""
+    assert pieces(
+        fragment("f", "{", index=0),
+        fragment(None, "}", index=0),
+        fragment("g", "{}", index=1),
+    ) == [(0, "call-0", "f", "{"), (0, "", "", "}"), (1, "call-1", "g", "{}")]
+
+
+def test_neither_id_nor_index() -> None:
+    """A name opens a call, arguments alone go on with it."""
+    assert pieces(
+        fragment("f", "{"),
+        fragment(None, "}"),
+        fragment("g", "[", type="function"),
+        fragment(None, "]"),
+    ) == [
+        (0, "call-0", "f", "{"),
+        (0, "", "", "}"),
+        (1, "call-1", "g", "["),
+        (1, "", "", "]"),
+    ]
+
+
+def test_the_same_function_twice_with_neither_id_nor_index() -> None:
+    """Two calls of one function stay two, as a whole message has them."""
+    assert pieces(fragment("f", {"x": 1}), fragment("f", {"x": 2})) == [
+        (0, "call-0", "f", '{"x":1}'),
+        (1, "call-1", "f", '{"x":2}'),
+    ]
+
+
+def test_the_name_may_come_late() -> None:
+    """An id first, its name with a later fragment."""
+    assert pieces(
+        fragment(None, None, index=0, id="a"),
+        fragment("f", None, index=0),
+        fragment("f", "{}", index=0),
+    ) == [(0, "a", "", ""), (0, "", "f", ""), (0, "", "", "{}")]
+
+
+def test_the_name_may_come_late_without_an_index_too() -> None:
+    """The open call has no name yet, so this is its name and not another call."""
+    assert pieces({"id": "a"}, fragment("f", "{"), fragment(None, "}")) == [
+        (0, "a", "", ""),
+        (0, "", "f", "{"),
+        (0, "", "", "}"),
+    ]
+
+
+def test_arguments_as_an_object() -> None:
+    """They become the JSON text that the contract promises."""
+    arguments = {"a": [1, 2.5, None, "é"], "b": {}}
+    ((_, _, _, text),) = pieces(fragment("f", arguments, id="a"))
+    assert json.loads(text) == arguments
+
+
+def test_nothing_is_no_piece() -> None:
+    """Fragments that say nothing make no delta."""
+    assert pieces({}, {"index": 0}, {"index": 0, "function": {}}, fragment("", "", id="")) == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from headgate.v1 import chat_pb2 as pb
 from support.gateway import ask, gateway, kinds, text
 from support.raw_upstream import (
     DONE,
+    Connection,
     RawUpstream,
+    Request,
     chunked,
     delta,
     event,
@@ -45,11 +49,11 @@ async def test_unary_chat() -> None:
 async def test_a_delta_arrives_before_the_next_is_produced() -> None:
     """Nothing is held back: each delta is read before the upstream sends another."""
 
-    async def script(_: object, connection: object) -> None:
+    async def script(_: Request, connection: Connection) -> None:
         await connection.send(stream_head())
         for word in "abc":
             await connection.send(chunked(event(delta(word))))
-            await upstream.until(lambda word=word: word in seen)
+            await upstream.until(partial(seen.__contains__, word))
         await connection.send(chunked(event(finish()) + DONE))
 
     seen: list[str] = []

@@ -83,8 +83,8 @@ async def outcome(caller: Caller) -> tuple[str, list[str], grpc.StatusCode, str 
 async def test_cut_at_every_byte(size: int, reset: bool) -> None:
     """Cut before the finish: never OK, never `finished`; after it: OK. Always a prefix."""
     scripts = [Cut(offset, size, reset=reset) for offset in offsets()]
-    single = {"retry": {"max_attempts": 1}}
-    async with RawUpstream(*scripts) as upstream, gateway(upstream.url, **single) as caller:
+    once = {"max_attempts": 1}
+    async with RawUpstream(*scripts) as upstream, gateway(upstream.url, retry=once) as caller:
         for offset in offsets():
             text, seen, code, reason = await outcome(caller)
             assert TEXT.startswith(text), offset

@@ -12,6 +12,7 @@ import grpc_testing
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from headgate_client.v1 import chat_pb2 as pb
 from headgate_client.v1 import chat_pb2_grpc
 

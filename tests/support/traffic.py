@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
-from grpc_status.rpc_status import GRPC_DETAILS_METADATA_KEY
+from google.rpc import error_details_pb2, status_pb2
 
 from headgate.v1 import chat_pb2 as pb
 from support.gateway import TRUSTING, Caller, gateway
@@ -129,11 +128,8 @@ def gaps(upstream: RawUpstream) -> list[float]:
 
 def detail(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
     """The google.rpc detail of this kind."""
-    from google.rpc import status_pb2
-
-    rich = status_pb2.Status.FromString(
-        dict(error.trailing_metadata() or ())[GRPC_DETAILS_METADATA_KEY]
-    )
+    trailers = dict(error.trailing_metadata() or ())
+    rich = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
     for packed in rich.details:
         found = kind()
         if packed.Unpack(found):
@@ -143,8 +139,8 @@ def detail(error: grpc.aio.AioRpcError, kind: type[Detail]) -> Detail:
 
 def retry_delay(error: grpc.aio.AioRpcError) -> float:
     """Seconds, as RetryInfo says."""
-    delay = detail(error, error_details_pb2.RetryInfo).retry_delay
-    return delay.seconds + delay.nanos / 1e9
+    info = detail(error, error_details_pb2.RetryInfo)
+    return float(info.retry_delay.ToNanoseconds() / 1e9)
 
 
 def pushback(error: grpc.aio.AioRpcError) -> int:

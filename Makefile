@@ -46,6 +46,10 @@ test: $(READY) ## Run all tests; TESTS="tests/unit -k sse" runs some
 fast: $(READY) ## Run the unit tests only
 	@$(RUN) -m pytest -q tests/unit
 
+.PHONY: bench-traffic
+bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
+	@$(RUN) tests/bench/traffic.py $(ARGS)
+
 .PHONY: check
 check: lint types buf check-generated check-floors ## Run every check that is not a test
 

@@ -21,7 +21,7 @@ class RetryBudget:
         floor: retries a second that are always allowed, 0 or more (retry.budget_floor).
     """
 
-    __slots__ = ("_floor", "_floor_account", "_now", "_share", "_share_account")
+    __slots__ = ("_failed_at", "_floor", "_floor_account", "_now", "_share", "_share_account")
 
     def __init__(self, share: float = 0.2, floor: float = 10.0) -> None:
         for name, value in (("budget", share), ("budget_floor", floor)):
@@ -32,23 +32,32 @@ class RetryBudget:
         self._share_account = 0.0
         self._floor_account = self._floor_limit
         self._now = -math.inf
+        self._failed_at = -math.inf
 
     def __repr__(self) -> str:
         share, floor = self._share_account, self._floor_account
         return f"<RetryBudget [{share:.1f} by share | {floor:.1f} by floor]>"
 
-    def call(self, now: float, *, previous_attempts: int = 0) -> None:
-        """A call came in; one that somebody in front of us retries counts as a retry.
-
-        Args:
-            now: monotonic seconds.
-            previous_attempts: as `grpc-previous-rpc-attempts` (`x-envoy-attempt-count` less one).
-        """
+    def call(self, now: float) -> None:
+        """A call came in for the first time."""
         self._pass_to(now)
-        if previous_attempts > 0:
-            self._spend()
-        else:
-            self._share_account += self._share
+        self._share_account += self._share
+
+    def foreign(self, now: float) -> bool:
+        """Whether a retry by somebody in front of us may go upstream; yes spends it.
+
+        While calls fail here, it repeats what has failed and needs the budget as ours do.
+        While none do, it comes from elsewhere, such as a replica that died, and is welcome.
+        """
+        if now < self._failed_at + FADES_IN:
+            return self.allow(now)
+        self._pass_to(now)
+        self._spend()
+        return True
+
+    def failed(self, now: float) -> None:
+        """A call ended with a failure that somebody in front of us may want to retry."""
+        self._failed_at = now
 
     def allow(self, now: float) -> bool:
         """Whether one more attempt may be made now; yes spends it."""

@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from headgate.errors import HeadgateError, Refused
+from headgate.errors import HeadgateError, Refused, UpstreamUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,7 +57,7 @@ class RetryDoor:
         Raises:
             HeadgateError: of the latest attempt.
         """
-        self._budget.call(self._clock(), previous_attempts=call.prior_attempts)
+        self._count(call)
         failure: HeadgateError | None = None
         while True:
             async with AsyncExitStack() as stack:
@@ -70,12 +70,31 @@ class RetryDoor:
                     failure = error
                     delay = self._delay_before_next(call, error)
                     if delay is None:
+                        self._note_the_end(error)
                         raise
                 else:
                     yield chunks
                     return
             call.attempt += 1
             await self._sleep(delay)
+
+    def _count(self, call: Call) -> None:
+        """Whoever retries in front of us spends our budget; none may multiply the attempts.
+
+        Raises:
+            UpstreamUnavailable: this is a retry, and the budget has none left.
+        """
+        now = self._clock()
+        if not call.prior_attempts:
+            self._budget.call(now)
+        elif not self._budget.foreign(now):
+            raise UpstreamUnavailable(
+                "this call is a retry, and too many fail to send it upstream (retry.budget)"
+            )
+
+    def _note_the_end(self, error: HeadgateError) -> None:
+        if error.retryable:
+            self._budget.failed(self._clock())
 
     def _delay_before_next(self, call: Call, error: HeadgateError) -> float | None:
         """Seconds to wait before another attempt, or None when there shall be none."""

@@ -203,19 +203,20 @@ async def test_the_budget_ends_a_storm() -> None:
     assert 100 <= len(upstream.requests) <= 100 + 20 + 10
 
 
-async def test_attempts_that_others_made_count_into_the_budget() -> None:
-    """A mesh that retries on its own spends our budget, so the layers do not multiply."""
-    storm = FAST | {"budget": 0.0, "budget_floor": 1}
+async def test_retries_by_others_of_what_failed_here_need_the_budget() -> None:
+    """A mesh that retries on its own does not multiply our attempts (promise 11)."""
+    none_left = FAST | {"budget": 0.0, "budget_floor": 0}
     async with (
         RawUpstream(status(500)) as upstream,
-        gateway(upstream.url, retry=storm) as caller,
+        gateway(upstream.url, retry=none_left) as caller,
     ):
-        for _ in range(5):
-            metadata = (("x-envoy-attempt-count", "2"),)
-            with pytest.raises(grpc.aio.AioRpcError):
+        for count in ("1", "2", "3"):
+            metadata = (("x-envoy-attempt-count", count),)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await caller.stub.Chat(ask(), metadata=metadata, timeout=20)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
-    assert len(upstream.requests) == 5
+    assert len(upstream.requests) == 1
 
 
 async def test_total_timeout_is_never_retried() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.budget import RetryBudget
+from headgate.budget import FADES_IN, RetryBudget
 
 
 def spend(budget: RetryBudget, now: float, tries: int) -> int:
@@ -63,7 +63,7 @@ def test_calls_that_somebody_retries_count_as_retries() -> None:
     for _ in range(100):
         budget.call(0.0)
     for _ in range(40):
-        budget.call(0.0, previous_attempts=1)
+        assert budget.foreign(0.0)
     assert spend(budget, 0.0, 100) == 10
 
 
@@ -71,8 +71,22 @@ def test_foreign_retries_alone_leave_nothing() -> None:
     """A storm of foreign retries is not answered with retries of ours."""
     budget = RetryBudget(share=0.2, floor=10)
     for n in range(3000):
-        budget.call(n / 100, previous_attempts=2)
+        assert budget.foreign(n / 100)
         assert n < 10 or not budget.allow(n / 100)
+
+
+def test_foreign_retries_of_what_failed_here_need_the_budget() -> None:
+    """While calls fail, a mesh that retries gets no more than we allow ourselves."""
+    budget = RetryBudget(share=0.2, floor=10)
+    budget.failed(0.0)
+    assert sum(budget.foreign(0.0) for _ in range(100)) == 10
+
+
+def test_foreign_retries_are_welcome_when_nothing_has_failed_for_a_while() -> None:
+    """A replica that died sends its callers to the others, which must not turn them away."""
+    budget = RetryBudget(share=0.2, floor=10)
+    budget.failed(0.0)
+    assert all(budget.foreign(FADES_IN) for _ in range(100))
 
 
 def test_a_failing_upstream_sees_little_more_than_the_calls() -> None:
@@ -111,7 +125,10 @@ def test_retries_never_pass_the_bound(
         if kind == "retry":
             retries += budget.allow(now)
         else:
-            budget.call(now, previous_attempts=int(kind == "foreign"))
+            if kind == "foreign":
+                budget.foreign(now)
+            else:
+                budget.call(now)
             calls += kind == "call"
         assert retries <= share * calls + floor * latest + max(1.0, floor) * (floor > 0) + 1e-6
 

@@ -146,3 +146,20 @@ def test_bad_settings_are_named(values: dict[str, float], message: str) -> None:
     """A pace out of range is refused with one line: which setting, which value, what is allowed."""
     with pytest.raises(ValueError, match=message):
         Pace(**values)  # type: ignore[arg-type]
+
+
+def test_many_that_are_late_together_are_late_once() -> None:
+    """A busy moment delays all that were started in it; that is no debt that adds up."""
+    unlimited = Pacer(Pace())
+    for _ in range(1000):
+        unlimited.record(0.0)
+    for _ in range(1000):
+        unlimited.correct(0.0, 0.05)
+    assert unlimited.earliest() <= 0.05
+
+    burst = Pacer(Pace(rate=10, burst=5, margin=0.0))
+    for _ in range(5):
+        burst.record(0.0)
+    for _ in range(5):
+        burst.correct(0.0, 0.3)
+    assert burst.earliest() == pytest.approx(0.4)

@@ -90,9 +90,15 @@ class Pacer:
         self._used = max(self._used, at) + self._spacing
 
     def correct(self, said: float, at: float) -> None:
-        """What was recorded as written at `said` left later, at `at`."""
+        """What was recorded as written at `said` left later, at `at`.
+
+        Several may be late by the same cause, and then only once: the bound is what a pace that
+        was kept can have used up by the last of them.
+        """
         self._last = max(self._last, at)
-        self._used += max(0.0, at - said)
+        late = self._used + max(0.0, at - said)
+        bound = self._last + self._tolerance + self._spacing
+        self._used = max(self._used, min(late, bound))
 
     def nth(self, first: float, ahead: int) -> float:
         """The slot behind `ahead` others when the first of all is used at `first`."""

@@ -28,6 +28,8 @@ def run_demo(prompt: str) -> int:
     Returns:
         The exit status: 0 when the stream finished.
     """
+    # A shell passes on bytes that are no UTF-8, and protobuf takes none.
+    prompt = prompt.encode(errors="surrogateescape").decode(errors="replace")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_demo(prompt))
 

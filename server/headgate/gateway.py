@@ -14,7 +14,7 @@ from headgate.backoff import Backoff
 from headgate.budget import RetryBudget
 from headgate.callers import CallersDoor
 from headgate.config import StartError, parse_address
-from headgate.grpc_face import ChatServicer
+from headgate.grpc_face import ChatServicer, add_chat_service
 from headgate.health import Health
 from headgate.http_face import HttpFace, HttpOptions
 from headgate.http_upstream import HttpUpstream
@@ -28,7 +28,6 @@ from headgate.throttle.pacer import Pace
 from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
 from headgate.throttle.turnstile import Turnstile
-from headgate.v1 import chat_pb2_grpc
 
 if TYPE_CHECKING:
     from headgate.config import Address, Settings, ThrottleSettings
@@ -129,11 +128,21 @@ class Gateway:
         self.grpc_address = _bind(self._server, self._settings.listen)
         await self._server.start()
         if self._http is not None and self._settings.http_listen is not None:
-            self.http_address = await start_http(self._http, self._settings.http_listen)
+            try:
+                self.http_address = await start_http(self._http, self._settings.http_listen)
+            except StartError:
+                await self._server.stop(None)
+                raise
         self._health.serve()
 
     async def stop(self, grace: float) -> None:
         """Stop listening, let running calls finish within `grace` seconds, then close."""
+        try:
+            await self._drain(grace)
+        finally:
+            await self._upstream.aclose()
+
+    async def _drain(self, grace: float) -> None:
         self._health.drain()
         if self._http is not None:
             self._http.drain()
@@ -146,7 +155,6 @@ class Gateway:
         if self._http is not None:
             stops.append(self._http.stop(grace))
         await asyncio.gather(*stops)
-        await self._upstream.aclose()
 
     def _add_services(self) -> ChatServicer:
         limits = self._settings.server
@@ -158,7 +166,7 @@ class Gateway:
             max_deadline=limits.max_deadline,
             write_stall_timeout=limits.write_stall_timeout,
         )
-        chat_pb2_grpc.add_ChatServiceServicer_to_server(chat, self._server)
+        add_chat_service(chat, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if limits.reflection:
             add_reflection(self._server)
@@ -219,13 +227,21 @@ def _bind_unix(server: grpc.aio.Server, listen: str, address: Address) -> str:
     if Path(address.path).exists() and not _is_stale_socket(address.path):
         raise StartError(f"cannot listen on {listen}: {address.path} exists and is in use")
     try:
+        Path(address.path).unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(address.path)
+        Path(address.path).unlink()
         server.add_insecure_port(listen)
+    except OSError as error:
+        raise StartError(_cannot_listen(listen, error)) from error
     except RuntimeError as error:
         raise StartError(f"cannot listen on {listen}: the path cannot be bound") from error
     return listen
 
 
 def _is_stale_socket(path: str) -> bool:
+    if not Path(path).is_socket():
+        return False  # a connection to any other file is refused, too
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)

@@ -9,8 +9,17 @@ import uuid
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import grpc
+from google.protobuf.message import DecodeError
+
 from headgate.answer import chat_response, gateway_info
-from headgate.errors import DeadlineExceeded, Draining, StreamInterrupted
+from headgate.errors import (
+    DeadlineExceeded,
+    Draining,
+    FieldViolation,
+    InvalidRequest,
+    StreamInterrupted,
+)
 from headgate.event_stream import EventStream
 from headgate.guard import Context, guarded
 from headgate.hold import hold
@@ -144,11 +153,13 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             raise Draining from error
 
     def _admit(
-        self, request: pb.ChatRequest, context: Context, progress: Progress, *, stream: bool
+        self, request: pb.ChatRequest | None, context: Context, progress: Progress, *, stream: bool
     ) -> Call:
         headers = _headers(context)
         request_id = _request_id(headers)
         context.set_trailing_metadata((("x-request-id", request_id),))
+        if request is None:
+            raise InvalidRequest([_UNREADABLE])
         reader = RequestReader()
         body = reader.read(request)
         body.stream = stream
@@ -175,6 +186,34 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         seconds = self._default_deadline if remaining is None else remaining
         seconds = min(seconds, self._max_deadline)
         return None if seconds == math.inf else asyncio.get_running_loop().time() + seconds
+
+
+_UNREADABLE = FieldViolation("request", "is no headgate.v1.ChatRequest: its bytes do not parse")
+
+
+def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:
+    """Serve both methods.
+
+    As the generated function, but a message that does not parse reaches the servicer (as None):
+    gRPC itself would send the text of the exception to the client, and log a traceback.
+    """
+    handlers = {
+        "Chat": grpc.unary_unary_rpc_method_handler(
+            servicer.Chat, _parse, pb.ChatResponse.SerializeToString
+        ),
+        "StreamChat": grpc.unary_stream_rpc_method_handler(
+            servicer.StreamChat, _parse, pb.StreamChatResponse.SerializeToString
+        ),
+    }
+    service = pb.DESCRIPTOR.services_by_name["ChatService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+def _parse(data: bytes) -> pb.ChatRequest | None:
+    try:
+        return pb.ChatRequest.FromString(data)
+    except DecodeError:
+        return None
 
 
 def _notices(options: pb.StreamOptions, now: float) -> Notices | None:

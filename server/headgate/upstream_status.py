@@ -14,6 +14,8 @@ from headgate.errors import (
 )
 
 MAX_MESSAGE = 400
+# Messages stand a few levels deep; what is deeper was not written for people.
+MAX_LEVELS = 10
 _CREDENTIALS = frozenset({401, 402, 403})
 _INVALID = frozenset({400, 413, 422})
 _TRANSIENT = frozenset({408, 409, 425})
@@ -63,16 +65,26 @@ def error_in_body(error: object) -> UpstreamError:
     return found
 
 
-def message_of(value: Any) -> str:
+def message_of(value: Any, levels: int = MAX_LEVELS) -> str:
     """The upstream's own words, from any of the shapes in use, as one bounded line."""
+    if levels == 0:
+        return ""
     if isinstance(value, dict):
         for key in ("error", "message", "detail", "msg"):
             if value.get(key):
-                return message_of(value[key])
+                return (_place(value.get("loc")) + message_of(value[key], levels - 1))[:MAX_MESSAGE]
         return ""
     if isinstance(value, list):
-        return message_of(value[0]) if value else ""
+        return message_of(value[0], levels - 1) if value else ""
     return " ".join(value.split())[:MAX_MESSAGE] if isinstance(value, str) else ""
+
+
+def _place(loc: object) -> str:
+    """Where a fault is, in the words of FastAPI, such as `body.messages.0.role: `."""
+    if not isinstance(loc, list):
+        return ""
+    steps = [str(step) for step in loc if isinstance(step, str | int)]
+    return " ".join(".".join(steps).split()) + ": " if steps else ""
 
 
 def _numeric_code(error: object) -> int | None:

@@ -130,10 +130,13 @@ def is_json_object(text: str | msgspec.Raw) -> bool:
 
 def is_finite(value: object) -> bool:
     """JSON has no NaN and no infinity (RFC 8259), so they cannot go upstream."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(is_finite(item) for item in value.values())
-    if isinstance(value, list):
-        return all(is_finite(item) for item in value)
+    todo = [value]
+    while todo:  # a loop, because a caller decides how deep it goes
+        item = todo.pop()
+        if isinstance(item, dict):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            return False
     return True

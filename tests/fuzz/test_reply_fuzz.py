@@ -175,13 +175,14 @@ def stream(events: Iterable[tuple[bytes, str]]) -> list[bytes]:
     return [encode_event(data, name) for data, name in events]
 
 
-@settings(max_examples=3000)
+@settings(deadline=None)
 @given(EVENTS, st.data())
 def test_chunk_boundaries_change_nothing(
     events: list[tuple[bytes, str]], data: st.DataObject
 ) -> None:
     """Event by event, all at once, or split anywhere: the same words, finishes and status."""
-    pieces = stream(events)
+    line_end = data.draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
+    pieces = [piece.replace(b"\n", line_end) for piece in stream(events)]
     whole = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=10)))
     split = [whole[i:j] for i, j in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
@@ -192,7 +193,24 @@ def test_chunk_boundaries_change_nothing(
     assert Heard().read(split) == expected
 
 
-@settings(max_examples=3000)
+def test_what_stands_behind_the_end_is_not_read() -> None:
+    """Nothing after `[DONE]` counts, whether it comes in the same read or not."""
+    said = {"choices": [{"delta": {"content": "a"}}]}
+    pieces = stream([(encoded(said), ""), (b"[DONE]", ""), (encoded(said), "")])
+    for reads in (pieces, [b"".join(pieces)]):
+        assert texts(Heard().read(reads).whole.deltas) == {(0, "content"): "a"}
+
+
+def test_who_answers_may_come_late() -> None:
+    """An event that only says something else does not use up the head."""
+    pieces = stream([(b'{"odd": 1}', ""), (b'{"id": "c", "choices": [{}]}', ""), (b"[DONE]", "")])
+    for reads in (pieces, [b"".join(pieces)]):
+        head = Heard().read(reads).whole.head
+        assert head is not None
+        assert head.id == "c"
+
+
+@settings(deadline=None)
 @given(EVENTS)
 def test_merging_changes_nothing(events: list[tuple[bytes, str]]) -> None:
     """Merged or not, the caller appends to the same text, and positions count the same."""
@@ -207,7 +225,7 @@ def test_merging_changes_nothing(events: list[tuple[bytes, str]]) -> None:
         sendable(delta_event(delta, total))
 
 
-@settings(max_examples=3000)
+@settings(deadline=None)
 @given(st.one_of(DATA, COMPLETIONS.map(encoded)))
 def test_a_whole_body(body: bytes) -> None:
     """An answer, or an error of ours."""
@@ -219,7 +237,7 @@ def test_a_whole_body(body: bytes) -> None:
     assert chunk.finishes
 
 
-@settings(max_examples=3000)
+@settings(deadline=None)
 @given(st.lists(COMPLETIONS.map(encoded), max_size=4), st.binary(max_size=30))
 def test_a_stream_that_is_cut(values: list[bytes], rest: bytes) -> None:
     """Whatever stands at the end without its blank line is our error or no matter."""

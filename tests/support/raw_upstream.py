@@ -64,14 +64,20 @@ Script = "Callable[[Request, Connection], Awaitable[None]]"
 class RawUpstream:
     """Answers the n-th request with the n-th script; the last one serves all further ones.
 
+    Args:
+        port: where it listens; 0: at any free port.
+
     Attributes:
         requests: in the order of arrival.
         open: connections that are open now.
         gone: how many connections the client closed while a script was running `until_gone`.
     """
 
-    def __init__(self, *scripts: Callable[[Request, Connection], Awaitable[None]]) -> None:
+    def __init__(
+        self, *scripts: Callable[[Request, Connection], Awaitable[None]], port: int = 0
+    ) -> None:
         self._scripts = list(scripts)
+        self.port = port
         self.requests: list[Request] = []
         self.open = 0
         self.accepted = 0
@@ -79,7 +85,8 @@ class RawUpstream:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, sock=listening(), limit=2**26)
+        listener = listening(self.port)
+        self._server = await asyncio.start_server(self._serve, sock=listener, limit=2**26)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -87,7 +87,10 @@ def test_an_error_in_a_200(error: object, kind: type[UpstreamError]) -> None:
         ({"error": {"message": "too hot"}}, "too hot"),
         ({"error": "too hot"}, "too hot"),
         ({"message": "too hot", "code": 400}, "too hot"),
-        ({"detail": [{"loc": ["body"], "msg": "too hot"}, {"msg": "too cold"}]}, "too hot"),
+        ({"detail": [{"msg": "too hot"}, {"msg": "too cold"}]}, "too hot"),
+        ({"detail": [{"loc": ["body", "n", 0], "msg": "too hot"}]}, "body.n.0: too hot"),
+        ({"loc": ["a\nb", {}, None], "msg": "too hot"}, "a b: too hot"),
+        ({"loc": [], "msg": "too hot"}, "too hot"),
         ({"detail": "too hot"}, "too hot"),
         ([{"error": {"message": "too hot"}}], "too hot"),
         ("too \n\t hot\r\n", "too hot"),
@@ -106,9 +109,11 @@ def test_words_from_every_shape(body: Any, words: str) -> None:
 
 
 def test_words_are_bounded() -> None:
-    """A page of text is cut, and deep nesting is no crash."""
-    assert len(message_of("word " * 10_000)) == MAX_MESSAGE
+    """A page of text is cut, wherever it stands, and deep nesting is no crash."""
+    page = "word " * 10_000
+    for body in (page, {"msg": page}, {"loc": [page], "msg": page}):
+        assert len(message_of(body)) == MAX_MESSAGE
     deep: Any = "x"
-    for _ in range(100):
+    for _ in range(10_000):
         deep = {"error": [deep]}
-    assert message_of(deep) == "x"
+    assert message_of(deep) == ""

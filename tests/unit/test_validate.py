@@ -171,3 +171,11 @@ def test_is_finite() -> None:
     """Whole numbers of any size are, and texts are not looked at."""
     assert is_finite({"a": [1.5, 10**400, "nan", None, True]})
     assert not is_finite({"a": [{"b": math.nan}]})
+
+
+def test_is_finite_however_deep() -> None:
+    """A caller's nesting is no crash."""
+    deep: Any = math.nan
+    for _ in range(10_000):
+        deep = [{"a": deep}]
+    assert not is_finite(deep)

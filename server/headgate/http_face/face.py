@@ -6,7 +6,9 @@ Until the corridor has opened, an error is an HTTP status; after that it is the 
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -92,8 +94,11 @@ class HttpFace:
         site = web.TCPSite(self._runner, host.strip("[]") or None, int(port), backlog=_BACKLOG)
         try:
             await site.start()
-        except OSError:
+        except OSError as error:
             await self._runner.cleanup()
+            if not isinstance(error, socket.gaierror) and error.errno:
+                # asyncio puts a sentence of its own where the system's words should be.
+                raise OSError(error.errno, os.strerror(error.errno)) from error
             raise
         bound, bound_port = self._runner.addresses[0][:2]
         self.address = f"[{bound}]:{bound_port}" if ":" in bound else f"{bound}:{bound_port}"

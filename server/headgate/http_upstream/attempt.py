@@ -17,7 +17,7 @@ from headgate.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from headgate.http_upstream.foreign import FOREIGN_ERRORS, translate
+from headgate.http_upstream.foreign import CONNECT_TIMEOUT, FOREIGN_ERRORS, translate
 from headgate.http_upstream.transport import gate
 from headgate.reply import Reply
 from headgate.retry_after import retry_after
@@ -87,6 +87,8 @@ class Attempt:
             with self._timer.limit(seconds):
                 self._response = await self._send(self._call)
                 chunk = await self._opening(self._response)
+        except CONNECT_TIMEOUT as error:
+            raise self._fail(self._ours(error)) from error
         except TimeoutError as error:
             raise self._fail(UpstreamTimeout(phase, self._bound(phase))) from error
         except UpstreamError as error:
@@ -246,7 +248,7 @@ class Attempt:
                     if len(body) > MAX_ERROR_BODY:
                         break
         wait = retry_after(response.headers, time.time())
-        message = self._conceal(message_of(_json_or_none(body)))
+        message = self._conceal(message_of(_json_or_text(response, body)))
         return error_for_status(response.status_code, message, wait)
 
     def _bound(self, phase: TimeoutPhase) -> float:
@@ -275,8 +277,10 @@ def _check_is_stream(start: bytes, media: str) -> None:
         raise UpstreamProtocol("the upstream's answer is neither JSON nor an event stream")
 
 
-def _json_or_none(body: bytes) -> object:
+def _json_or_text(response: httpx.Response, body: bytes) -> object:
+    """What a refusal says; a web page says nothing, a plain text is what many servers send."""
     try:
         return cast("object", msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        plain = response.headers.get("content-type", "").lower().startswith("text/plain")
+        return body.decode(errors="replace") if plain else None

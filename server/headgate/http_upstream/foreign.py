@@ -33,6 +33,8 @@ FOREIGN_ERRORS = (
     ssl.SSLError,
     OSError,
 )
+# A TimeoutError by birth, but not of a timer of ours.
+CONNECT_TIMEOUT = aiohttp.ServerTimeoutError
 
 
 def _unavailable(message: str) -> Callable[[], UpstreamError]:
@@ -73,7 +75,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[], UpstreamError]], ...] = (
 
 def translate(error: Exception, *, connect_timeout: float) -> UpstreamError:
     """One of our errors for one of the client's; the table covers every one of FOREIGN_ERRORS."""
-    if isinstance(error, aiohttp.ServerTimeoutError):
+    if isinstance(error, CONNECT_TIMEOUT):
         return UpstreamTimeout("connect", connect_timeout)
     for kind, make in _TABLE:
         if isinstance(error, kind):

@@ -6,10 +6,14 @@ import math
 import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import certifi
 import httpx
+
+from headgate.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,9 +58,10 @@ class Transport(httpx.AsyncBaseTransport):
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self._settings = settings
-        self._ssl = ssl.create_default_context(cafile=settings.ca_file or certifi.where())
-        self._from_environment = settings.proxy == "environment"
-        self._proxy = None if self._from_environment else settings.proxy
+        self._ssl = _trust(settings.ca_file)
+        self._proxy = settings.proxy
+        if settings.proxy == "environment":
+            self._proxy = _environment_proxy(settings.url or "")
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=_finite(settings.connect_timeout),
@@ -99,7 +104,7 @@ class Transport(httpx.AsyncBaseTransport):
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=self._from_environment,
+            trust_env=False,  # it would send what ~/.netrc holds, too
             trace_configs=[trace],
         )
 
@@ -131,6 +136,25 @@ class ArrivedBytes(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Give the connection back; it is cut when the body was not read to its end."""
         self._response.release()
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or certifi.where())
+    except ssl.SSLError as error:
+        raise ConfigError([f"upstream.ca_file: {ca_file} holds no PEM certificates"]) from error
+    except OSError as error:
+        raise ConfigError([f"upstream.ca_file: cannot read {ca_file}: {error.strerror}"]) from error
+
+
+def _environment_proxy(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name for this URL, if any."""
+    parts = urlsplit(url)
+    proxies = getproxies_environment()
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _finite(seconds: float) -> float | None:

@@ -42,7 +42,8 @@ class RunningSandbox:
 
     def upstream(self, settings: Settings) -> UpstreamSettings:
         """The upstream settings of a gateway in front of this sandbox."""
-        return settings.upstream.model_copy(update={"url": f"{self.url}/api"})
+        own = {"url": f"{self.url}/api", "model": settings.upstream.model or MODEL_NAME}
+        return settings.upstream.model_copy(update=own)
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Stop listening, let running calls finish within `grace` seconds, cut the rest."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from bench_table import Row
 from envoy import envoy
 from headgate.v1 import chat_pb2 as pb
-from scene import HERE, Scene, ask, scene
+from scene import ROOT, Scene, ask, scene
+from table import Row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CAP = 40
 BATCH = 200
 SHARE, FLOOR = 0.2, 10
-SERVICE_CONFIG = (HERE.parents[1] / "protos" / "service_config.json").read_text(encoding="utf-8")
+SERVICE_CONFIG = (ROOT / "protos" / "service_config.json").read_text(encoding="utf-8")
 FAST_RETRIES = ("--retry.initial_backoff", "0.05", "--retry.max_backoff", "0.1")
 PHASES = ("silent", "head", "stream", "ok")
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from bench_table import Row, save, show
 from pace import full_queue, hammering, hopeless_deadline, prediction, thousand_waiting
-from scene import HERE
+from scene import ROOT
 from storms import always_failing, cancels
+from table import Row, save, show
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROOT = HERE.parents[1]
 PASSED = re.compile(r"(\d+) passed")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 VERSION = "1.40.0"
-TOOLS = Path(__file__).parents[2] / ".tools" / f"envoy-{VERSION}"
+TOOLS = Path(__file__).parents[3] / ".tools" / f"envoy-{VERSION}"
 # What Istio writes into every route unless it is told otherwise.
 RETRIES = {
     "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,8 +195,8 @@ async def test_nothing_is_sent_that_was_not_set(method: str) -> None:
 async def test_whole_numbers_in_extra_are_whole() -> None:
     """`40`, not `40.0`: some servers refuse a float where they want a count."""
     request = await sent("Chat", EVERYTHING, upstream=ALLOWED)
-    assert b'"top_k":40,' in request.body
-    assert b'"min_p":0.05' in request.body
+    assert re.search(rb'"top_k":40[,}]', request.body)  # a Struct has no order
+    assert re.search(rb'"min_p":0\.05[,}]', request.body)
 
 
 @pytest.mark.parametrize(

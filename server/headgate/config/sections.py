@@ -182,6 +182,7 @@ class RetrySettings(Section):
     )
     initial_backoff: FiniteSeconds = Field(
         default=0.5,
+        gt=0,
         description="The upper end of the first backoff, in seconds; each is drawn from 0 up.",
     )
     max_backoff: FiniteSeconds = Field(default=8.0, description="The longest backoff, in seconds.")
@@ -192,10 +193,16 @@ class RetrySettings(Section):
         description="What each further backoff is multiplied by.",
     )
     budget: Number = Field(
-        default=0.2, ge=0, description="Retries as a share of calls, when the floor is used up."
+        default=0.2,
+        ge=0,
+        allow_inf_nan=False,
+        description="Retries as a share of calls, when the floor is used up.",
     )
     budget_floor: Number = Field(
-        default=10.0, ge=0, description="Retries a second that are allowed in any case."
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Retries a second that are allowed in any case.",
     )
 
     @model_validator(mode="after")

@@ -101,7 +101,8 @@ async def _storm(
     return Row(
         f"{rate} calls/s for {seconds:g} s, the upstream always fails, {who}",
         f"at most {allowed:.0f} attempts (1.2 times the calls plus the floor)",
-        f"{seen} attempts for {len(calls)} calls ({seen / len(calls):.3f}); {wrong} other than UNAVAILABLE",
+        f"{seen} attempts for {len(calls)} calls ({seen / len(calls):.3f});"
+        f" {wrong} other statuses than UNAVAILABLE",
         seen <= allowed,
     )
 

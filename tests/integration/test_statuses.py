@@ -188,8 +188,9 @@ async def test_the_upstreams_own_words_when_the_request_was_wrong() -> None:
 async def test_the_key_is_never_quoted() -> None:
     """Upstreams quote the key that they refuse; callers must not see it."""
     key = "sk-very-secret"
-    for status in (400, 401, 404):
-        script = refuses(status, {"error": {"message": f"bad key {key}"}})
+    fault = {"error": {"message": f"bad key {key}", "code": 400}}
+    scripts = [*(refuses(status, fault) for status in (400, 401, 404)), streams(event(fault))]
+    for script in scripts:
         async with (
             RawUpstream(script) as upstream,
             gateway(upstream.url, upstream={"api_key": key}) as caller,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from headgate.config import UpstreamSettings
     from headgate.errors import HeadgateError, TimeoutPhase
+    from headgate.secrets import Secrets
     from headgate.upstream import Call
 
 MAX_ERROR_BODY = 64 * 1024
@@ -51,13 +52,13 @@ class Attempt:
         send: Callable[[Call], Awaitable[httpx.Response]],
         call: Call,
         settings: UpstreamSettings,
-        conceal: Callable[[str], str],
+        secrets: Secrets,
     ) -> None:
         self.error: HeadgateError | None = None
         self._send = send
         self._call = call
         self._settings = settings
-        self._conceal = conceal
+        self._secrets = secrets
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._timer = Timer()
@@ -248,7 +249,7 @@ class Attempt:
                     if len(body) > MAX_ERROR_BODY:
                         break
         wait = retry_after(response.headers, time.time())
-        message = self._conceal(message_of(_json_or_text(response, body)))
+        message = message_of(_json_or_text(response, body))
         return error_for_status(response.status_code, message, wait)
 
     def _bound(self, phase: TimeoutPhase) -> float:
@@ -260,6 +261,7 @@ class Attempt:
 
     def _fail(self, error: UpstreamError) -> UpstreamError:
         """After the first Chunk was handed out, every fault is an interruption."""
+        error.message = self._secrets.conceal(error.message)
         if self._handed_out:
             error = StreamInterrupted(
                 f"the answer was interrupted: {error.message}", cause=error.cause

@@ -13,6 +13,7 @@ import msgspec
 from headgate import __version__, wire
 from headgate.http_upstream.attempt import Attempt
 from headgate.http_upstream.transport import Transport
+from headgate.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +37,7 @@ class HttpUpstream:
         self._url = httpx.URL(settings.url)
         self._body = _BodyWriter(settings)
         self._headers = _headers(settings, api_key)
-        self._secret = api_key
+        self._secrets = Secrets([api_key, *settings.header_values().values()])
         self._client = httpx.AsyncClient(
             transport=Transport(settings), trust_env=False, follow_redirects=False
         )
@@ -54,7 +55,7 @@ class HttpUpstream:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        attempt = Attempt(self._send, call, self._settings, self._conceal)
+        attempt = Attempt(self._send, call, self._settings, self._secrets)
         call.observer.attempt_started()
         try:
             first = await attempt.first()
@@ -77,10 +78,6 @@ class HttpUpstream:
             content=self._body.write(call),
         )
         return await self._client.send(request, stream=True)
-
-    def _conceal(self, message: str) -> str:
-        """Upstreams like to quote the key that they refuse."""
-        return message.replace(self._secret, "***") if self._secret else message
 
 
 class _BodyWriter:

@@ -165,7 +165,7 @@ def _sandbox(**values: Any) -> int:
 
 
 @_headgate.command("demo")
-@click.argument("prompt", default="Tell me what you are, and why a gate has a head.")
+@click.argument("prompt", default="What is headgate?")
 def _demo(prompt: str) -> int:
     """Stream an answer through sandbox, gateway and client, all in one go."""
     from headgate.demo import run_demo  # noqa: PLC0415 - takes long to import

@@ -48,7 +48,7 @@ fast: $(READY) ## Run the unit tests only
 
 .PHONY: bench-traffic
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
-	@$(RUN) tests/bench/traffic/measure.py $(ARGS)
+	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)
 
 .PHONY: check
 check: lint types buf check-generated check-floors ## Run every check that is not a test

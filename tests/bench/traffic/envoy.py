@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from scene import ROOT, free_port
+from support.processes import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 VERSION = "1.40.0"
-TOOLS = Path(__file__).parents[3] / ".tools" / f"envoy-{VERSION}"
+TOOLS = ROOT / ".tools" / f"envoy-{VERSION}"
 # What Istio writes into every route unless it is told otherwise.
 RETRIES = {
     "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
@@ -44,19 +46,23 @@ async def install() -> Path:
 async def envoy(gateway: str) -> AsyncIterator[str]:
     """Run Envoy in front of a gateway; gives its address."""
     program = await install()
-    port = _free_port()
+    port = free_port()
     with TemporaryDirectory() as folder:
         config = Path(folder) / "envoy.json"
         config.write_text(json.dumps(_config(port, gateway)), encoding="utf-8")
         arguments = ["-c", str(config), "--log-level", "error", "--concurrency", "1"]
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, "--base-id-path", f"{folder}/id", "--use-dynamic-base-id"
+            program,
+            *arguments,
+            *("--base-id-path", f"{folder}/id", "--use-dynamic-base-id"),
+            env=clean_environment(),
         )
         try:
             await _until_listening(port, process)
             yield f"127.0.0.1:{port}"
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
 
 
@@ -110,13 +116,6 @@ def _config(port: int, gateway: str) -> dict[str, Any]:
 
 def _address(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _until_listening(port: int, process: asyncio.subprocess.Process) -> None:

@@ -1,83 +1,77 @@
 """`make bench-traffic`: the promises about time and number, measured over sockets.
 
-Servers are processes of their own; figures about time are ratios or medians within one run.
-`--quick` takes a tenth of the time and of the numbers, for development.
+Gateway, upstream and callers are processes of their own. Figures about time are medians of three
+runs; `--quick` makes one run of a tenth of the length, for development, and words after it name
+the parts to run. Prints one table and writes `build/bench-traffic.json`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from pace import full_queue, hammering, hopeless_deadline, prediction, thousand_waiting
+from cancels import cancels
+from faults import cut, faults
+from lines import full_queue, thousand
+from pace import hammering, hopeless, prediction
 from scene import ROOT
-from storms import always_failing, cancels
-from table import Row, save, show
+from storms import storms
+from table import Row, save, show, table
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-PASSED = re.compile(r"(\d+) passed")
-
-
-async def by_test(claim: str, target: str, *tests: str) -> AsyncIterator[Row]:
-    """A claim that counts and orders prove, so that a test is its measurement."""
-    command = [sys.executable, "-m", "pytest", "-q", *tests]
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    said = (await process.communicate())[0].decode()
-    passed = PASSED.search(said)
-    count = passed[1] if passed else "0"
-    good = process.returncode == 0 and passed is not None
-    yield Row(claim, target, f"{count} cases, {'all well' if good else 'not all well'}", good)
+    Part = Callable[[], AsyncIterator[Row]]
 
 
-async def measure(quick: bool) -> list[Row]:
-    """All rows in the order of the promises, each shown as soon as it is known."""
-    scale = 0.1 if quick else 1.0
-    ends, retries = "tests/integration/test_stream_ends.py", "tests/integration/test_retry.py"
-    parts = [
-        *(hammering(60.0 * scale) for _ in range(1 if quick else 3)),
-        thousand_waiting(),
-        full_queue(),
-        hopeless_deadline(),
-        prediction(),
-        cancels(int(10_000 * scale)),
-        by_test(
-            "the upstream cut at every byte, closed or reset, every chunking",
-            "never OK before the finish, OK after it, always a prefix",
-            f"{ends}::test_cut_at_every_byte",
-            f"{ends}::test_a_whole_stream_is_ok_with_every_chunking",
-        ),
-        by_test(
-            "429, 5xx, refused, reset, timeout, HTML, error in a 200: twice, then well; once more",
-            "OK after exactly three attempts; the status of the table",
-            retries,
-            "-k",
-            "two_faults or two_refused or one_more_fault",
-        ),
-        always_failing(30.0 * scale, 200),
-    ]
+def parts(*, quick: bool) -> dict[str, Part]:
+    """By name, in the order of the table."""
+    share, runs = (0.1, 1) if quick else (1.0, 3)
+    return {
+        "hammering": lambda: hammering(60 * share, runs),
+        "thousand": lambda: thousand(runs),
+        "full_queue": full_queue,
+        "hopeless": lambda: hopeless(runs),
+        "prediction": lambda: prediction(runs, 6 if quick else 30),
+        "cancels": lambda: cancels(int(10_000 * share)),
+        "cut": lambda: cut(10 if quick else 1),
+        "faults": faults,
+        "storms": lambda: storms(30 * share, 200),
+    }
+
+
+async def measure(chosen: list[Part]) -> list[Row]:
     rows = []
-    for part in parts:
-        async for row in part:
+    for part in chosen:
+        async for row in part():
             show(row)
             rows.append(row)
     return rows
 
 
-def main() -> int:
-    rows = uvloop.run(measure("--quick" in sys.argv))
-    save(rows, ROOT / "build" / "bench-traffic.json")
+def main(arguments: list[str]) -> int:
+    quick = "--quick" in arguments
+    known = parts(quick=quick)
+    names = [word for word in arguments if word != "--quick"] or list(known)
+    if unknown := set(names) - set(known):
+        sys.stderr.write(f"no part {', '.join(unknown)}; there are {', '.join(known)}\n")
+        return 2
+    started = time.monotonic()
+    rows = uvloop.run(measure([known[name] for name in names]))
+    save(
+        rows,
+        ROOT / "build" / "bench-traffic.json",
+        seconds=time.monotonic() - started,
+        quick=quick,
+    )
     missed = sum(not row.ok for row in rows)
-    sys.stdout.write(f"{len(rows) - missed} of {len(rows)} reached; build/bench-traffic.json\n")
+    sys.stdout.write(f"\n{table(rows)}\n{len(rows) - missed} of {len(rows)} reached")
+    sys.stdout.write("; build/bench-traffic.json\n")
     return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,15 +20,27 @@ class Row(NamedTuple):
 
 
 def show(row: Row) -> None:
-    """One line of the table, as soon as it is known."""
+    """A line as soon as it is known; the table comes at the end."""
     mark = "ok  " if row.ok else "MISS"
-    sys.stdout.write(f"{mark}  {row.claim}\n      {row.reached}   (to reach: {row.target})\n")
-    sys.stdout.flush()
+    sys.stderr.write(f"{mark} {row.claim}: {row.reached}\n")
 
 
-def save(rows: list[Row], file: Path) -> None:
+def table(rows: list[Row]) -> str:
+    """The table of issue and README, as Markdown."""
+    lines = ["| claim | figure to reach | reached | ok |", "|---|---|---|---|"]
+    for claim, target, reached, ok in rows:
+        lines.append(f"| {claim} | {target} | {reached} | {'yes' if ok else '**NO**'} |")
+    return "\n".join(lines) + "\n"
+
+
+def save(rows: list[Row], file: Path, *, seconds: float, quick: bool) -> None:
     """The same as JSON, with the machine it was measured on."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"python": platform.python_version(), "machine": platform.platform()}
-    table = {"machine": machine, "rows": [row._asdict() for row in rows]}
-    file.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    run = {
+        "quick": quick,
+        "seconds": round(seconds),
+        "python": platform.python_version(),
+        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
+        "rows": [row._asdict() for row in rows],
+    }
+    file.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")

@@ -46,6 +46,10 @@ test: $(READY) ## Run all tests; TESTS="tests/unit -k sse" runs some
 fast: $(READY) ## Run the unit tests only
 	@$(RUN) -m pytest -q tests/unit
 
+.PHONY: conformance
+conformance: $(READY) ## Give every client the same cases; ARGS="--language go" chooses
+	@$(RUN) tests/conformance/kit.py $(ARGS)
+
 .PHONY: bench-traffic
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)

@@ -1,7 +1,8 @@
 """Every error a call can end with.
 
 HeadgateError (a grpc.RpcError)
-├── InvalidRequest     INVALID_REQUEST                      wrong fields; see `violations`
+├── InvalidRequest     INVALID_REQUEST,                     wrong fields; see `violations`
+│                      IDEMPOTENCY_MISMATCH
 ├── RateLimited        CALLER_LIMIT, QUEUE_FULL,            too much now; see `retry_after`
 │                      WAIT_TOO_LONG, UPSTREAM_LIMIT
 ├── Unavailable        UPSTREAM_UNAVAILABLE, DRAINING,      nobody answered, or not in time
@@ -86,7 +87,10 @@ class HeadgateError(grpc.RpcError):
 
 
 class InvalidRequest(HeadgateError):
-    """The request is wrong; `violations` names every wrong field at once."""
+    """The request is wrong; `violations` names every wrong field at once.
+
+    With IDEMPOTENCY_MISMATCH there are none: its key is in use for another request.
+    """
 
 
 class RateLimited(HeadgateError):
@@ -149,6 +153,7 @@ BY_REASON: Final[dict[str, type[HeadgateError]]] = {
     "PERMISSION_DENIED": PermissionDenied,
     "DRAINING": Unavailable,
     "INTERNAL": InternalFailure,
+    "IDEMPOTENCY_MISMATCH": InvalidRequest,
 }
 
 # For statuses that gRPC or a proxy made. RESOURCE_EXHAUSTED is missing with intent:

@@ -43,6 +43,7 @@ class ChatParams(TypedDict, total=False):
     logprobs: int | None
     user: str | None
     system_prompt: str | Mapping[str, str] | pb.SystemPrompt | None
+    idempotency_key: str | None
     priority: int | None
     max_queue_wait: Seconds | None
     labels: Mapping[str, str] | None
@@ -198,6 +199,7 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "logprobs": _same,
     "user": _same,
     "system_prompt": _system_prompt,
+    "idempotency_key": _same,
     "labels": dict,
     "extra": _extra,
 }

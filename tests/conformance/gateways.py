@@ -1,0 +1,167 @@
+"""A real gateway: `headgate serve` as a process of its own, on a port that it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import suppress
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from support.processes import clean_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+PORTS = range(20000, 32000)
+
+
+class GatewayError(Exception):
+    """A gateway did not start, or did not stop as it should; the message says what it said."""
+
+
+class StartError(GatewayError):
+    """A gateway did not start, and nothing can be said of any client."""
+
+
+class GatewayProcess:
+    """Starts, stops and starts again at the same address.
+
+    Args:
+        settings: headgate's settings, sections nested; `{upstream}` in a text is the upstream's
+            URL, `{nobody}` one at which nobody listens.
+        upstream: the URL of the upstream.
+    """
+
+    def __init__(self, settings: dict[str, Any], upstream: str) -> None:
+        self.port = free_port()
+        self._flags = list(_flags("", settings, upstream))
+        self._process: asyncio.subprocess.Process | None = None
+        self._said: list[str] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Returns once it listens.
+
+        Raises:
+            StartError: it did not.
+        """
+        self._said = []
+        listening: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "headgate", "serve", "--listen", self.address, *self._flags),
+            env=clean_environment(),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._reader = asyncio.create_task(self._read(self._process.stderr, listening))
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                if await listening:
+                    return
+                await self._process.wait()
+        except TimeoutError:
+            await self._end_at_once()
+        self._process = None
+        raise StartError(f"the gateway did not start: {self._last_words()}")
+
+    async def do(self, what: str) -> None:
+        """`stop`, `start`, `restart`, or `kill`, which is a crash and a start.
+
+        Raises:
+            GatewayError: see `start` and `stop`.
+        """
+        if what == "kill":
+            await self._end_at_once()
+        if what in ("stop", "restart"):
+            await self.stop()
+        if what in ("start", "restart", "kill"):
+            await self.start()
+
+    async def stop(self) -> None:
+        """Stop it; returns when it has gone.
+
+        Raises:
+            GatewayError: it had to be killed, or failed.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                status = await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise GatewayError(f"the gateway did not stop: {self._last_words()}") from None
+        finally:
+            if self._reader is not None:
+                await self._reader
+        if status != 0:
+            raise GatewayError(f"the gateway ended with status {status}: {self._last_words()}")
+
+    async def _end_at_once(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                process.kill()
+            await process.wait()
+
+    def _last_words(self) -> str:
+        return " | ".join(self._said[-3:]) or "it said nothing"
+
+    async def _read(
+        self, said: asyncio.StreamReader | None, listening: asyncio.Future[bool]
+    ) -> None:
+        assert said is not None
+        async for line in said:
+            self._said = [*self._said[-50:], line.decode(errors="replace").rstrip()]
+            if b"grpc listening on" in line and not listening.done():
+                listening.set_result(True)
+        if not listening.done():
+            listening.set_result(False)  # it has ended
+
+
+def free_port() -> int:
+    """A port at which nobody listens now.
+
+    It is none of those that systems give to outgoing connections, so that it stays free while the
+    gateway that has it is stopped.
+    """
+    for port in SystemRandom().sample(PORTS, k=100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise GatewayError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
+
+
+def _flags(path: str, settings: dict[str, Any], upstream: str) -> Iterator[str]:
+    for name, value in settings.items():
+        full = f"{path}.{name}" if path else name
+        if isinstance(value, dict):
+            yield from _flags(full, value, upstream)
+        else:
+            yield from (f"--{full}", _text(value, upstream))
+
+
+def _text(value: Any, upstream: str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    text = str(value).replace("{upstream}", upstream)
+    if "{nobody}" in text:
+        text = text.replace("{nobody}", f"http://127.0.0.1:{free_port()}/v1/chat/completions")
+    return text

@@ -1,0 +1,212 @@
+"""The conformance kit: its file is well formed, and the Python program passes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from behaviours import BEHAVIOURS
+from cases import CASES, CaseError, Gateway, Suite, load, parse, request_of
+from gateways import StartError
+from programs import Language, ProgramError, languages
+from report import BEGIN, END, Table, write_between_markers
+from run import Outcome, Runner
+from upstream import ConformanceUpstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cases import Case
+
+SUITE = load()
+PYTHON = next(language for language in languages() if language.name == "python")
+# Each of them says something that no other one does; together they take a few seconds.
+QUICK = [
+    "stream", "chat", "text_helper", "text_helper_cancelled", "every_field", "unset_is_not_zero",
+    "unicode_both_ways", "split_code_point", "large_delta", "usage_unset_is_not_zero",
+    "several_choices", "tool_calls", "logprobs", "wrong_fields_at_once",
+    "violations_beyond_the_room", "upstream_400", "upstream_401", "upstream_500",
+    "retry_then_success", "cut_after_three", "error_event_after_two", "cancel_streaming",
+    "cancel_before_the_first_token", "deadline_streaming", "heartbeats_before_the_first_token",
+    "upstream_429_with_true_retry_info", "request_of_16_mib", "ten_thousand_deltas",
+]  # fmt: skip
+
+
+def case_of(name: str) -> Case:
+    return next(case for case in SUITE.cases if case.name == name)
+
+
+async def run(suite: Suite, language: Language, cases: list[Case]) -> dict[str, list[str]]:
+    """The differences of each case."""
+    async with ConformanceUpstream() as upstream:
+        runner = Runner(suite, upstream, lanes=2, tell=lambda _: None)
+        outcomes = await runner.run([language], cases)
+    return {outcome.case: outcome.differences for outcome in outcomes}
+
+
+def test_there_are_enough_cases_of_every_kind() -> None:
+    """At least 60, and each kind that the clients' issue names is among them."""
+    names = {case.name for case in SUITE.cases}
+    assert len(names) >= 60
+    wanted = {"restart", "hundred_streams", "ten_thousand_deltas", "request_of_16_mib"}
+    assert wanted | set(QUICK) <= names
+    for kind in ("cancel_", "deadline_", "stop_", "retry_", "upstream_"):
+        assert sum(name.startswith(kind) for name in names) >= 2, kind
+    true_retry_info = [name for name in names if name.endswith("_with_true_retry_info")]
+    assert len(true_retry_info) == 4
+
+
+def test_every_model_of_a_case_is_a_behaviour() -> None:
+    """A misspelt behaviour would be a 404 that some case might take for its own."""
+    for case in SUITE.cases:
+        for step in case.steps:
+            model = request_of(step.call).model if step.call else ""
+            name = model.partition(":")[0]
+            assert name in {*BEHAVIOURS, "", "no-such-model"}, case.name
+
+
+def test_no_behaviour_and_no_gateway_is_there_for_nothing() -> None:
+    """What no case uses is not proven by any."""
+    text = CASES.read_text("utf-8")
+    unused = [name for name in BEHAVIOURS if not re.search(rf'"{name}[":]|,{name}[",]', text)]
+    assert unused == ["unknown"]  # any name that is not there is this one
+    assert SUITE.gateways.keys() == {case.gateway for case in SUITE.cases}
+
+
+def test_the_table_of_languages_is_well_formed() -> None:
+    """Names are unique, and what a language cannot do is a case or a key, with a reason."""
+    known = languages()
+    assert len({language.name for language in known}) == len(known)
+    for language in known:
+        assert language.unsupported.keys() <= {case.name for case in SUITE.cases}, language.name
+        for reason in (*language.unsupported.values(), *language.cannot_fill.values()):
+            assert len(reason) > 20, language.name
+
+
+def _misspelt(entry: dict[str, Any]) -> None:
+    entry["expect"]["resaon"] = "INTERNAL"
+
+
+def _without_code(entry: dict[str, Any]) -> None:
+    del entry["expect"]["code"]
+
+
+def _no_request(entry: dict[str, Any]) -> None:
+    entry["call"]["request"] = {"modell": "words"}
+
+
+def _no_gateway(entry: dict[str, Any]) -> None:
+    entry["gateway"] = "nowhere"
+
+
+def _wrong_count(entry: dict[str, Any]) -> None:
+    entry["expect"] = [entry["expect"] | {"times": 2}]
+
+
+def _no_words(entry: dict[str, Any]) -> None:
+    entry["about"] = ""
+
+
+@pytest.mark.parametrize(
+    "spoil", [_misspelt, _without_code, _no_request, _no_gateway, _wrong_count, _no_words]
+)
+def test_a_case_that_is_not_well_formed_is_refused(spoil: Callable[[dict[str, Any]], None]) -> None:
+    """In one line that names it: a misspelt key would be a check that is never made."""
+    data = json.loads(CASES.read_text("utf-8"))
+    spoil(data["cases"][0])
+    with pytest.raises(CaseError, match=r"^stream: "):
+        parse(data)
+
+
+def test_a_name_that_stands_twice_is_refused() -> None:
+    """The table has one row for each."""
+    data = json.loads(CASES.read_text("utf-8"))
+    data["cases"].append(data["cases"][0])
+    with pytest.raises(CaseError, match=r"^stream: the name stands twice$"):
+        parse(data)
+
+
+def test_the_python_program_passes() -> None:
+    """A part of the cases that is quick and has something of everything."""
+    import asyncio
+
+    cases = [case_of(name) for name in QUICK]
+    outcomes = asyncio.run(run(SUITE, PYTHON, cases))
+    assert {name: lines for name, lines in outcomes.items() if lines} == {}
+    assert outcomes.keys() == set(QUICK)
+
+
+@pytest.mark.parametrize(
+    ("program", "complaint"),
+    [
+        ("import sys; sys.stdin.readline()", "ended without an answer"),
+        ("print('hello', flush=True); input()", "is no result"),
+        ('input(); print(\'{"name": "other", "calls": [{}]}\', flush=True)', "answered for other"),
+        ("import sys; sys.exit(3)", "ended"),
+    ],
+)
+async def test_a_program_that_breaks_the_protocol_fails_its_cases(
+    program: str, complaint: str
+) -> None:
+    """It is a failure of each case that it was given, and the kit goes on."""
+    language = Language(name="broken", run=["{python}", "-c", program])
+    outcomes = await run(SUITE, language, [case_of("stream")])
+    assert complaint in " ".join(outcomes["stream"])
+
+
+async def test_a_gateway_that_does_not_start_is_no_fault_of_a_language() -> None:
+    """It ends the run with what the gateway said, and blames nobody else."""
+    wrong = {"upstream": {"url": "{upstream}"}, "throttle": {"rate": -1}}
+    suite = Suite(gateways={"plain": Gateway(about="wrong", settings=wrong)}, cases=SUITE.cases)
+    with pytest.raises(StartError, match=r"throttle\.rate"):
+        await run(suite, PYTHON, [case_of("stream"), case_of("chat")])
+
+
+async def test_a_case_that_is_not_supported_is_listed_with_its_reason() -> None:
+    """It is neither passed nor skipped in silence."""
+    language = Language(name="young", run=["false"], unsupported={"stream": "it cannot stream yet"})
+    async with ConformanceUpstream() as upstream:
+        runner = Runner(SUITE, upstream, lanes=1, tell=lambda _: None)
+        (outcome,) = await runner.run([language], [case_of("stream")])
+    assert (outcome.unsupported, outcome.differences) == ("it cannot stream yet", [])
+    page = Table([case_of("stream")], [outcome]).markdown()
+    assert "| n/a |" in page
+    assert "it cannot stream yet" in page
+
+
+async def test_a_missing_toolchain_is_an_error_that_names_it() -> None:
+    """Not a column that is left out."""
+    language = Language(name="cobol", run=["cobol"], needs=["python3", "no-such-compiler"])
+    with pytest.raises(ProgramError, match="cobol needs no-such-compiler"):
+        await language.make()
+
+
+async def test_a_build_that_fails_says_what_it_said() -> None:
+    """The last lines are what a person needs."""
+    failing = ["{python}", "-c", "import sys; sys.exit('line 7: no such type')"]
+    language = Language(name="broken", run=["true"], build=[failing])
+    with pytest.raises(ProgramError, match="line 7: no such type"):
+        await language.make()
+
+
+def test_the_table_tells_what_differed(tmp_path: Path) -> None:
+    """In the terminal with the differences, on the page between its markers."""
+    outcomes = [
+        Outcome("go", "stream", ["code: expected 'OK', saw 'UNKNOWN'"]),
+        Outcome("go", "chat"),
+    ]
+    table = Table([case_of("stream"), case_of("chat")], outcomes)
+    assert "FAIL" in table.plain()
+    assert "code: expected 'OK', saw 'UNKNOWN'" in table.plain()
+    assert table.summary() == "go: 1 of 2 cases as expected"
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_between_markers(page, table.markdown())
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith(f"before\n{BEGIN}\n| case | go |")
+    assert text.endswith(f"{END}\nafter\n")

@@ -19,14 +19,29 @@ class RetryBudget:
     Args:
         share: retries per call, 0 or more (retry.budget).
         floor: retries a second that are always allowed, 0 or more (retry.budget_floor).
+
+    Attributes:
+        spent: retries that went upstream, those of others in front of us included.
+        denied: retries that did not.
     """
 
-    __slots__ = ("_failed_at", "_floor", "_floor_account", "_now", "_share", "_share_account")
+    __slots__ = (
+        "_failed_at",
+        "_floor",
+        "_floor_account",
+        "_now",
+        "_share",
+        "_share_account",
+        "denied",
+        "spent",
+    )
 
     def __init__(self, share: float = 0.2, floor: float = 10.0) -> None:
         for name, value in (("budget", share), ("budget_floor", floor)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"retry.{name} is {value:g}; it must be 0 or more")
+        self.spent = 0
+        self.denied = 0
         self._share = share
         self._floor = floor
         self._share_account = 0.0
@@ -62,16 +77,22 @@ class RetryBudget:
     def allow(self, now: float) -> bool:
         """Whether one more attempt may be made now; yes spends it."""
         self._pass_to(now)
-        if max(self._share_account, self._floor_account) < 1:
+        if self.left() < 1:
+            self.denied += 1
             return False
         self._spend()
         return True
+
+    def left(self) -> float:
+        """Retries that are allowed at once, as of the last look; an idle budget is fuller."""
+        return max(self._share_account, self._floor_account)
 
     @property
     def _floor_limit(self) -> float:
         return max(1.0, self._floor) if self._floor else 0.0
 
     def _spend(self) -> None:
+        self.spent += 1
         self._share_account = max(0.0, self._share_account - 1)
         self._floor_account = max(0.0, self._floor_account - 1)
 

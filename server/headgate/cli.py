@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from headgate.config import (
     effective,
     load,
     parse_address,
+    plain_text_warnings,
 )
 from headgate.flags import ReflectionOption, SettingsCommand, given, setting_options
 
@@ -124,6 +126,12 @@ def _serve(*, sandbox: bool, **values: Any) -> int:
     settings = _gateway_settings(values, sandbox=sandbox)
     if settings.upstream.url is None and not sandbox:
         raise ConfigError([_NO_UPSTREAM])
+    # gRPC tells of every failed handshake otherwise, and strangers can fail as often as they like.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if settings.server.workers > 1:
+        from headgate.workers.supervisor import supervise  # noqa: PLC0415 - few need it
+
+        return supervise(settings, sandbox=sandbox)
     from headgate.server import serve  # noqa: PLC0415 - gRPC takes long to import
 
     return serve(settings, sandbox=sandbox)
@@ -150,6 +158,11 @@ def _gateway_settings(values: dict[str, Any], *, sandbox: bool) -> Settings:
     if sandbox and settings.upstream.url is not None:
         origin = settings.origins["upstream.url"]
         raise ConfigError([f"upstream.url (from {origin}) must not be set with --sandbox"])
+    from headgate.security.security import check_files  # noqa: PLC0415 - takes long to import
+
+    check_files(settings)
+    for line in plain_text_warnings(settings):
+        click.echo(f"headgate: {line}", err=True)
     return settings
 
 
@@ -159,6 +172,9 @@ def _sandbox(**values: Any) -> int:
     settings = _load(values, SANDBOX_DEFAULTS)
     if parse_address(settings.listen).path:
         raise ConfigError([f"listen: {settings.listen} is not allowed; must be HOST:PORT"])
+    if settings.server.workers > 1:
+        workers = f"server.workers: {settings.server.workers} is not allowed"
+        raise ConfigError([f"{workers}; must be 1: the sandbox is one process"])
     from headgate.sandbox import serve_sandbox  # noqa: PLC0415 - takes long to import
 
     return serve_sandbox(settings)
@@ -171,6 +187,39 @@ def _demo(prompt: str) -> int:
     from headgate.demo import run_demo  # noqa: PLC0415 - takes long to import
 
     return run_demo(prompt)
+
+
+@_headgate.command("token")
+@click.argument("name")
+@click.option("--expires", metavar="TIME", help="When it ends, such as 2027-01-31T00:00:00Z.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    help="Append the line to this auth.tokens_file, and print the token alone.",
+)
+def _token(name: str, expires: str | None, file: Path | None) -> int:
+    """Make a bearer token for the caller NAME, and the line for auth.tokens_file."""
+    from headgate.security.tokens import new_token, read_time  # noqa: PLC0415 - few need it
+
+    try:
+        until = math.inf if expires is None else read_time(expires)
+    except ValueError:
+        allowed = "must be a time such as 2027-01-31T00:00:00Z"
+        raise click.UsageError(f"--expires: {expires} is not allowed; {allowed}") from None
+    try:
+        token, line = new_token(name, until)
+    except ValueError as error:
+        raise click.UsageError(f"NAME: {name!r} is not allowed; {error}") from None
+    if file is None:
+        click.echo(f"token: {token}\nline for auth.tokens_file: {line}")
+        return 0
+    try:
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(line + "\n")
+    except OSError as error:
+        raise click.UsageError(f"--file: cannot write {file}: {error.strerror}") from None
+    click.echo(token)
+    return 0
 
 
 @_headgate.command("proto")

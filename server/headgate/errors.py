@@ -2,6 +2,7 @@
 
 HeadgateError
 ├── InvalidRequest         INVALID_REQUEST       fields out of range, nothing to say
+├── IdempotencyMismatch    IDEMPOTENCY_MISMATCH  the key names another request
 ├── Refused                                      by a rule of ours, before anything went upstream
 │   ├── CallerLimit        CALLER_LIMIT          the caller's own allowance
 │   ├── QueueFull          QUEUE_FULL            no room, or displaced by a shorter line
@@ -27,7 +28,7 @@ HeadgateError
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 
 class Reason(StrEnum):
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"
     DRAINING = "DRAINING"
     INTERNAL = "INTERNAL"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
 
 
 class HeadgateError(Exception):
@@ -78,6 +80,12 @@ class HeadgateError(Exception):
         self.retry_after = retry_after
         self.metadata = metadata or {}
 
+    def twin(self) -> Self:
+        """The same error for another caller: raised by itself, with metadata of its own."""
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__, metadata=dict(self.metadata))
+        return twin
+
 
 class FieldViolation(NamedTuple):
     """One wrong field of a request: its path in the contract, and what is allowed."""
@@ -96,6 +104,17 @@ class InvalidRequest(HeadgateError):
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(f"{first.field}: {first.description}{more}")
         self.violations = violations
+
+
+class IdempotencyMismatch(HeadgateError):
+    """The key was used for another request, whose answer would be the wrong one."""
+
+    reason = Reason.IDEMPOTENCY_MISMATCH
+
+    def __init__(self) -> None:
+        super().__init__(
+            "idempotency_key: is in use for another method or body; take a new key for each request"
+        )
 
 
 class Refused(HeadgateError):

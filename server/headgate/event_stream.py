@@ -66,7 +66,7 @@ class EventStream:
         for delta in merge(chunk.deltas):
             self.position += delta.count
             await self._write(delta_event(delta, self.position))
-            self._progress.first_delta()
+            self._progress.delta_sent(delta.count)
         if chunk.finishes:
             self._finishes.update(chunk.finishes)
         if chunk.usage is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import click
 
 from headgate.config.defaults import default_text
-from headgate.config.names import SETTINGS, Setting, nearest
+from headgate.config.names import SETTINGS, Setting, nearest, variable
 from headgate.config.sections import SECRETS
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class SettingsCommand(click.Command):
         except click.NoSuchOption as error:
             flag = error.option_name
             near = nearest(tuple(flag.lstrip("-").replace("-", "_").split(".")))
+            if near in SECRETS:
+                raise click.UsageError(f"no option {flag}; {_how_else(near)}") from None
             raise click.UsageError(f"no option {flag}; did you mean --{near}?") from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -85,6 +87,18 @@ def given(values: dict[str, Any]) -> dict[str, object]:
     if values.get("server__reflection_flag") is not None:
         flags["server.reflection"] = values["server__reflection_flag"]
     return flags
+
+
+def _how_else(secret: str) -> str:
+    """Where to put a secret, which has no flag."""
+    section, _, key = secret.partition(".")
+    in_file = f"{secret}_file"
+    names = {setting.name for setting in SETTINGS}
+    other = f"--{in_file} FILE" if in_file in names else f"{key} in [{section}] of the TOML file"
+    return (
+        f"{secret} is a secret and has no flag, because process lists show flags; set"
+        f" {variable(secret)} or {other}"
+    )
 
 
 def _parameter(name: str) -> str:

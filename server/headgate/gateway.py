@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -13,28 +11,35 @@ from grpc_health.v1 import health_pb2_grpc
 from headgate.backoff import Backoff
 from headgate.budget import RetryBudget
 from headgate.callers import CallersDoor
-from headgate.config import StartError, parse_address
+from headgate.config import StartError
 from headgate.grpc_face import ChatServicer, add_chat_service
 from headgate.health import Health
 from headgate.http_face import HttpFace, HttpOptions
 from headgate.http_upstream import HttpUpstream
-from headgate.identity import Identity
 from headgate.intake import Intake
+from headgate.join.door import JoinDoor
+from headgate.listen import bind, cannot_listen, start_http
 from headgate.reflection import add_reflection
 from headgate.retry import RetryDoor
+from headgate.security import Security
+from headgate.shared_schedule import SharedSchedule, pace_of
 from headgate.system_prompt import SystemPrompt
+from headgate.telemetry.house import Limits
+from headgate.telemetry.page import MetricsPage
+from headgate.telemetry.store import StoreWatch
+from headgate.telemetry.telemetry import Quiet, Telemetry
 from headgate.throttle.door import ThrottleDoor
-from headgate.throttle.pacer import Pace
 from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
-from headgate.throttle.turnstile import Turnstile
 
 if TYPE_CHECKING:
-    from headgate.config import Address, Settings, ThrottleSettings
+    from collections.abc import Callable
+
+    from headgate.config import Settings, ThrottleSettings
+    from headgate.throttle.ledger import Ledger
+    from headgate.throttle.store import Store
     from headgate.upstream import Upstream
 
-# Streams on one connection; more wait in the client, where their deadlines still count.
-MAX_CONCURRENT_STREAMS = 1024
 # A queued call that fails before its client has seen GOAWAY comes back to this very server.
 GOAWAY_HEAD_START = 0.05
 LAST_WORDS = 2.0
@@ -48,14 +53,18 @@ class Corridor:
         entrance: the outermost door, which the faces open.
     """
 
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(
+        self, settings: Settings, upstream: Upstream, store: StoreWatch, telemetry: Quiet
+    ) -> None:
         retry, throttle = settings.retry, settings.throttle
         backoff = Backoff(
             initial=retry.initial_backoff,
             maximum=retry.max_backoff,
             multiplier=retry.backoff_multiplier,
         )
-        self._turnstile = Turnstile(_throttle(throttle))
+        self._turnstile = telemetry.turnstile(_throttle(throttle, store.store))
+        budget = RetryBudget(retry.budget, retry.budget_floor)
+        telemetry.look_at(budget, store, Limits(throttle.max_in_flight, throttle.max_queue))
         # Read from the bottom: a call passes the last one first.
         door: Upstream = ThrottleDoor(
             upstream,
@@ -68,27 +77,32 @@ class Corridor:
             door,
             max_attempts=retry.max_attempts,
             backoff=backoff,
-            budget=RetryBudget(retry.budget, retry.budget_floor),
+            budget=budget,
             max_wait=throttle.max_wait,
         )
         self._callers = CallersDoor(door, settings.callers)
-        self.entrance: Upstream = self._callers
+        self._joins = JoinDoor(telemetry.behind_keys(self._callers), settings.idempotency)
+        self.entrance: Upstream = self._joins
+
+    @property
+    def turn(self) -> Callable[[], None]:
+        """Lets the throttle do what has become due."""
+        return self._turnstile.turn
 
     def drain(self, seconds: float) -> None:
         """Refuse who waits, but for those who were told so and start within `seconds`."""
+        self._joins.drain()
         self._callers.drain(seconds)
         self._turnstile.drain(seconds)
 
+    async def aclose(self) -> None:
+        """End the joined calls, which run in tasks of their own."""
+        await self._joins.aclose()
 
-def _throttle(settings: ThrottleSettings) -> Throttle:
-    pace = Pace(
-        rate=settings.rate,
-        min_interval=settings.min_interval,
-        burst=settings.burst,
-        margin=settings.margin,
-    )
+
+def _throttle(settings: ThrottleSettings, store: Store) -> Throttle:
     return Throttle(
-        MemoryStore(pace),
+        store,
         max_in_flight=settings.max_in_flight,
         max_queue=settings.max_queue,
         max_cooldown=settings.max_cooldown,
@@ -100,50 +114,128 @@ class Gateway:
 
     Args:
         settings: with `upstream.url` set.
+        ledger: the schedule that this process shares with others; None: as the settings say.
+        shared_port: whether others listen on the same port (SO_REUSEPORT).
 
     Attributes:
         grpc_address: where gRPC is served, once started; with the real port.
         http_address: where the HTTP face is served, or None.
+        health_address: where health checks alone are served, or None.
+        metrics_address: where metrics and the page of state are served, or None.
+        telemetry: what is counted, if anything is.
+        security: the certificate, and who may come in.
+
+    Raises:
+        ConfigError: a file that the settings name cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, ledger: Ledger | None = None, shared_port: bool = False
+    ) -> None:
         self._settings = settings
-        self._upstream = HttpUpstream(settings.upstream, settings.upstream.read_api_key())
-        self._corridor = Corridor(settings, self._upstream)
-        self._identity = Identity(settings.callers.trusted_peers)
+        self._shared_port = shared_port
+        named = settings.callers.overrides
+        self.telemetry = Telemetry(named) if settings.metrics.listen else Quiet()
+        upstream = settings.upstream
+        self._upstream = HttpUpstream(upstream, upstream.read_api_key(), self.telemetry.hear)
+        self._schedule = SharedSchedule.of(settings, ledger)
+        store = _watched(self._schedule, settings.throttle)
+        self._corridor = Corridor(settings, self._upstream, store, self.telemetry)
+        self.security = Security(settings)
         self._intake = make_intake(settings)
         self._health = Health()
-        self._server = grpc.aio.server(options=_server_options(settings))
+        self._server = grpc.aio.server(options=_server_options(settings, shared=shared_port))
         self._chat = self._add_services()
+        self._probes: grpc.aio.Server | None = None
         self._http = self._http_face() if settings.http_listen else None
         self.grpc_address = settings.listen
         self.http_address: str | None = None
+        self._page: MetricsPage | None = None
+        self.health_address: str | None = None
+        self.metrics_address: str | None = None
 
     async def start(self) -> None:
         """Bind and serve.
 
         Raises:
-            StartError: an address cannot be had.
+            StartError: an address cannot be had, or the store that is required.
         """
-        self.grpc_address = _bind(self._server, self._settings.listen)
-        await self._server.start()
-        if self._http is not None and self._settings.http_listen is not None:
-            try:
-                self.http_address = await start_http(self._http, self._settings.http_listen)
-            except StartError:
-                await self._server.stop(None)
-                raise
+        if self._schedule is not None:
+            await self._schedule.start(self._corridor.turn)
+        try:
+            await self.security.start()
+            await self._listen()
+        except StartError:
+            await self._leave()
+            raise
         self._health.serve()
+        self.telemetry.start()
+
+    async def _listen(self) -> None:
+        listen, http_listen = self._settings.listen, self._settings.http_listen
+        certificate, shared = self.security.certificate, self._shared_port
+        tls = certificate.grpc_credentials() if certificate else None
+        self.grpc_address = bind(self._server, listen, shared=shared, tls=tls)
+        await self._server.start()
+        try:
+            if self._http is not None and http_listen is not None:
+                context = certificate.http_context() if certificate else None
+                self.http_address = await start_http(
+                    self._http, http_listen, shared=shared, tls=context
+                )
+            await self._answer_probes()
+            await self._show_metrics()
+        except StartError:
+            await self._server.stop(None)
+            if self._http is not None:
+                await self._http.stop(0)
+            raise
+
+    async def _answer_probes(self) -> None:
+        """Health checks alone, in plain text."""
+        listen = self._settings.server.health_listen
+        if listen is None:
+            return
+        options = _server_options(self._settings, shared=self._shared_port)
+        self._probes = grpc.aio.server(options=options)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        self.health_address = bind(self._probes, listen, shared=self._shared_port)
+        await self._probes.start()
+
+    async def _show_metrics(self) -> None:
+        """Who shares the port is one of several, and their supervisor shows the metrics of all."""
+        listen = self._settings.metrics.listen
+        if listen is None or self._shared_port:
+            return
+        self._page = MetricsPage.of(self.telemetry)
+        try:
+            self.metrics_address = await self._page.start(listen)
+        except OSError as error:
+            self._page = None
+            raise StartError(cannot_listen(listen, error)) from error
 
     async def stop(self, grace: float) -> None:
         """Stop listening, let running calls finish within `grace` seconds, then close."""
         try:
             await self._drain(grace)
         finally:
-            await self._upstream.aclose()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        if self._probes is not None:
+            await self._probes.stop(None)
+        await self.security.aclose()
+        await self._corridor.aclose()
+        if self._schedule is not None:
+            await self._schedule.aclose()
+        await self._upstream.aclose()
+        self.telemetry.close()
+        if self._page is not None:
+            await self._page.aclose()
 
     async def _drain(self, grace: float) -> None:
         self._health.drain()
+        self.telemetry.drain()
         if self._http is not None:
             self._http.drain()
         await asyncio.sleep(self._settings.server.drain_delay)
@@ -161,15 +253,16 @@ class Gateway:
         chat = ChatServicer(
             self._corridor.entrance,
             self._intake,
-            self._identity,
+            self.security.access,
             default_deadline=limits.default_deadline,
             max_deadline=limits.max_deadline,
             write_stall_timeout=limits.write_stall_timeout,
+            watch=self.telemetry.watch,
         )
         add_chat_service(chat, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if limits.reflection:
-            add_reflection(self._server)
+            add_reflection(self._server, self.security.access)
         return chat
 
     def _http_face(self) -> HttpFace:
@@ -182,10 +275,24 @@ class Gateway:
             write_stall_timeout=settings.server.write_stall_timeout,
             default_deadline=settings.server.default_deadline,
             max_deadline=settings.server.max_deadline,
+            handshake_timeout=min(settings.server.handshake_timeout, FOREVER),
+            max_idle=settings.server.max_connection_idle,
         )
         return HttpFace(
-            self._corridor.entrance, self._intake, identify=self._identity.of, options=options
+            self._corridor.entrance,
+            self._intake,
+            access=self.security.access,
+            options=options,
+            watch=self.telemetry.watch,
         )
+
+
+def _watched(schedule: SharedSchedule | None, settings: ThrottleSettings) -> StoreWatch:
+    """Where the schedule is: shared with others, or in the memory of this process."""
+    if schedule is None:
+        return StoreWatch("memory", MemoryStore(pace_of(settings)))
+    kind: Literal["redis", "supervisor"] = "redis" if settings.shared else "supervisor"
+    return StoreWatch(kind, schedule.store, schedule.courier)
 
 
 def make_intake(settings: Settings) -> Intake:
@@ -197,96 +304,31 @@ def make_intake(settings: Settings) -> Intake:
     )
 
 
-async def start_http(face: HttpFace, listen: str) -> str:
-    """Start the HTTP face.
-
-    Raises:
-        StartError: the address cannot be had.
-    """
-    try:
-        return await face.start(listen)
-    except OSError as error:
-        raise StartError(_cannot_listen(listen, error)) from error
-
-
-def _bind(server: grpc.aio.Server, listen: str) -> str:
-    address = parse_address(listen)
-    if address.path:
-        return _bind_unix(server, listen, address)
-    _check_free(listen, address)
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    try:
-        port = server.add_insecure_port(f"{host}:{address.port}")
-    except RuntimeError as error:
-        raise StartError(f"cannot listen on {listen}: the address cannot be bound") from error
-    return f"{host}:{port}"
-
-
-def _bind_unix(server: grpc.aio.Server, listen: str, address: Address) -> str:
-    """A socket that nobody serves any more is taken over; another file is not."""
-    if Path(address.path).exists() and not _is_stale_socket(address.path):
-        raise StartError(f"cannot listen on {listen}: {address.path} exists and is in use")
-    try:
-        Path(address.path).unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.bind(address.path)
-        Path(address.path).unlink()
-        server.add_insecure_port(listen)
-    except OSError as error:
-        raise StartError(_cannot_listen(listen, error)) from error
-    except RuntimeError as error:
-        raise StartError(f"cannot listen on {listen}: the path cannot be bound") from error
-    return listen
-
-
-def _is_stale_socket(path: str) -> bool:
-    if not Path(path).is_socket():
-        return False  # a connection to any other file is refused, too
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return False
-
-
-def _check_free(listen: str, address: Address) -> None:
-    """GRPC logs several lines of its own when a bind fails, so the reason is looked for first."""
-    if address.port == 0:
-        return
-    try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, where = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-    except OSError as error:
-        raise StartError(_cannot_listen(listen, error)) from error
-
-
-def _cannot_listen(listen: str, error: OSError) -> str:
-    return f"cannot listen on {listen}: {(error.strerror or str(error)).lower()}"
-
-
 def _whole(limit: float) -> int:
     return int(min(limit, 2**40))
 
 
-def _server_options(settings: Settings) -> list[tuple[str, int]]:
-    size = settings.server.grpc_max_message_bytes
+def _milliseconds(seconds: float) -> int:
+    return int(min(seconds * 1000, 2**31 - 1))  # gRPC's word for no limit
+
+
+def _server_options(settings: Settings, *, shared: bool) -> list[tuple[str, int]]:
+    limits = settings.server
+    size = limits.grpc_max_message_bytes
     return [
         # A second server on the port must be told, not silently given half of the connections.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", size),
         ("grpc.max_send_message_length", size),
-        ("grpc.max_concurrent_streams", MAX_CONCURRENT_STREAMS),
+        ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle)),
+        ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(limits.max_connection_age_grace)),
         # Dead clients are found within 80 s, and clients may ping every 20 s themselves.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
         ("grpc.enable_channelz", 0),
     ]

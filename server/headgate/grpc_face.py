@@ -7,7 +7,7 @@ import math
 import time
 import uuid
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -23,10 +23,11 @@ from headgate.errors import (
 from headgate.event_stream import EventStream
 from headgate.guard import Context, guarded
 from headgate.hold import hold
-from headgate.identity import peer_address
+from headgate.intake import KEY_HEADER
 from headgate.notices import Notices
-from headgate.progress import Progress
+from headgate.progress import unwatched
 from headgate.running_calls import OutOfTime, RunningCalls
+from headgate.security.peer import grpc_peer
 from headgate.translate import RequestReader, extra_from_struct
 from headgate.upstream import Call, Chunk, Upstream, extend
 from headgate.v1 import chat_pb2 as pb
@@ -37,12 +38,21 @@ if TYPE_CHECKING:
 
     from google.protobuf.duration_pb2 import Duration
 
-    from headgate.identity import Identity
     from headgate.intake import Intake
+    from headgate.progress import Progress, Watch
+    from headgate.security import Access
 
 Answer = TypeVar("Answer")
 MIN_HEARTBEAT = 0.1
 MAX_REQUEST_ID = 128
+
+
+class Entry(NamedTuple):
+    """What the metadata of a call tells."""
+
+    headers: Mapping[str, str]
+    request_id: str
+    caller: str
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
@@ -51,28 +61,31 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     Args:
         corridor: the outermost door.
         intake: the rules that both faces share.
-        identity: names the caller.
+        access: names the caller, and refuses those who may not call.
         default_deadline: seconds for a call that names no deadline; inf for none.
         max_deadline: seconds that no deadline may go beyond; inf for none.
         write_stall_timeout: seconds that a write may wait for the reader.
+        watch: follows each call.
     """
 
     def __init__(
         self,
         corridor: Upstream,
         intake: Intake,
-        identity: Identity,
+        access: Access,
         *,
         default_deadline: float = math.inf,
         max_deadline: float = math.inf,
         write_stall_timeout: float = math.inf,
+        watch: Watch = unwatched,
     ) -> None:
         self._corridor = corridor
         self._intake = intake
-        self._identity = identity
+        self._access = access
         self._default_deadline = default_deadline
         self._max_deadline = max_deadline
         self._write_stall_timeout = write_stall_timeout
+        self._watch = watch
         self._calls = RunningCalls()
 
     async def finish(self, grace: float) -> None:
@@ -81,20 +94,26 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     @guarded
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:  # noqa: N802 - the contract's name
-        progress = Progress(asyncio.get_running_loop().time)
-        with self._calls.running():
-            call = self._admit(request, context, progress, stream=False)
+        with self._watch("grpc", "Chat") as progress, self._calls.running():
+            entry = await self._enter(context, "Chat")
+            call = self._admit(request, context, entry, progress, stream=False)
             whole = await self._in_time(call, progress, self._answer(call))
-        gateway = gateway_info(progress, system_prompt_applied=call.system_prompt_applied)
-        return chat_response(whole, time.time(), gateway)
+            gateway = gateway_info(progress, system_prompt_applied=call.system_prompt_applied)
+            return chat_response(whole, time.time(), gateway)
 
     @guarded
     async def StreamChat(  # type: ignore[override]  # noqa: N802 - a writing coroutine
         self, request: pb.ChatRequest, context: Context
     ) -> None:
+        with self._watch("grpc", "StreamChat") as progress:
+            await self._stream_chat(request, context, progress)
+
+    async def _stream_chat(
+        self, request: pb.ChatRequest, context: Context, progress: Progress
+    ) -> None:
         clock = asyncio.get_running_loop().time
-        progress = Progress(clock)
-        call = self._admit(request, context, progress, stream=True)
+        entry = await self._enter(context, "StreamChat")
+        call = self._admit(request, context, entry, progress, stream=True)
         events = EventStream(
             context,
             progress,
@@ -152,12 +171,25 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
                 raise StreamInterrupted("the server is shutting down", cause="draining") from error
             raise Draining from error
 
-    def _admit(
-        self, request: pb.ChatRequest | None, context: Context, progress: Progress, *, stream: bool
-    ) -> Call:
+    async def _enter(self, context: Context, method: str) -> Entry:
+        """Name the call and its caller; raises Unauthenticated and PermissionDenied."""
         headers = _headers(context)
         request_id = _request_id(headers)
         context.set_trailing_metadata((("x-request-id", request_id),))
+        caller = await self._access.authenticate(grpc_peer(context), headers)
+        self._access.authorize(caller, method)
+        return Entry(headers, request_id, caller)
+
+    def _admit(
+        self,
+        request: pb.ChatRequest | None,
+        context: Context,
+        entry: Entry,
+        progress: Progress,
+        *,
+        stream: bool,
+    ) -> Call:
+        headers = entry.headers
         if request is None:
             raise InvalidRequest([_UNREADABLE])
         reader = RequestReader()
@@ -165,20 +197,23 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         body.stream = stream
         _check_options(reader, request)
         scheduling = request.scheduling
-        return self._intake.admit(
+        call = self._intake.admit(
             body,
-            caller=self._identity.of(peer_address(context.peer()), headers),
+            caller=entry.caller,
             extra=extra_from_struct(request.extra),
             deadline=self._deadline(context),
             system_prompt=reader.system_prompt(request),
             priority=scheduling.priority,
             max_queue_wait=_max_queue_wait(scheduling),
             prior_attempts=_prior_attempts(headers),
-            request_id=request_id,
+            request_id=entry.request_id,
             labels=dict(request.labels),
             observer=progress,
+            idempotency_keys=(request.idempotency_key, headers.get(KEY_HEADER, "")),
             found=reader.wrong,
         )
+        progress.admitted(call)
+        return call
 
     def _deadline(self, context: Context) -> float | None:
         """On the loop's clock; gRPC counts on the wall clock, which may be set back."""

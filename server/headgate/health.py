@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from headgate.guard import PeerGone, guarded
+
 if TYPE_CHECKING:
     from headgate.guard import Context
 
@@ -42,6 +44,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._draining = True
         self._announce()
 
+    @guarded
     async def Check(  # noqa: N802 - the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> health_pb2.HealthCheckResponse:
@@ -53,6 +56,7 @@ class Health(health_pb2_grpc.HealthServicer):
             )
         return health_pb2.HealthCheckResponse(status=status)
 
+    @guarded
     async def Watch(  # noqa: N802 - the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> None:
@@ -61,7 +65,10 @@ class Health(health_pb2_grpc.HealthServicer):
             changed = self._changed
             status = self._status(request.service)
             if status != told:
-                await context.write(health_pb2.HealthCheckResponse(status=status))
+                try:
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
+                except grpc.aio.InternalError as error:
+                    raise PeerGone from error
                 told = status
             if self._draining:
                 return

@@ -6,6 +6,7 @@ before us); everybody else is known by address.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -42,13 +43,17 @@ class Identity:
             address: the peer's IP address; None for a peer on a Unix socket.
             headers: request metadata with lower-case names.
         """
-        ip = _parse(address)
-        if not self._trusts(ip):
-            return _name(ip)
-        named = headers.get(CALLER_HEADER, "").strip()
-        if named:
-            return named[:MAX_NAME]
-        return _name(self._forwarded(headers.get(FORWARDED_HEADER, "")) or ip)
+        if not self.trusts(address):
+            return address_name(address)
+        return stated_name(headers) or self.forwarded(address, headers)
+
+    def trusts(self, address: str | None) -> bool:
+        """Whether the word of a peer at this address is believed."""
+        return self._trusts(_parse(address))
+
+    def forwarded(self, address: str | None, headers: Mapping[str, str]) -> str:
+        """The address that a trusted peer speaks for, else its own, as a caller's identity."""
+        return _name(self._forwarded(headers.get(FORWARDED_HEADER, "")) or _parse(address))
 
     def _trusts(self, ip: IPv4Address | IPv6Address | None) -> bool:
         if ip is None:
@@ -68,6 +73,16 @@ class Identity:
         return found
 
 
+def address_name(address: str | None) -> str:
+    """The identity of a caller that nothing is known of but its address."""
+    return _name(_parse(address))
+
+
+def stated_name(headers: Mapping[str, str]) -> str:
+    """What the peer says that the caller is; empty for nothing. Only for trusted peers."""
+    return headers.get(CALLER_HEADER, "").strip()[:MAX_NAME]
+
+
 def peer_address(peer: str) -> str | None:
     """The IP address in gRPC's name of a peer, such as `ipv6:%5B::1%5D:50123`; None for others."""
     scheme, _, rest = unquote(peer).partition(":")
@@ -76,6 +91,7 @@ def peer_address(peer: str) -> str | None:
     return rest.rpartition(":")[0].strip("[]")
 
 
+@lru_cache(maxsize=1024)
 def _parse(address: str | None) -> IPv4Address | IPv6Address | None:
     try:
         ip = ip_address((address or "").partition("%")[0])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headgate import wire
 from headgate.errors import FieldViolation, InvalidRequest
 from headgate.upstream import Call, Silent
-from headgate.validate import is_finite, violations
+from headgate.validate import is_finite, key_violations, violations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headgate.system_prompt import SystemPrompt, SystemPromptOverride
     from headgate.upstream import Observer
 
+# Beside the contract's field, so that a mesh can route by it.
+KEY_HEADER = "idempotency-key"
 # Names that the gateway decides itself; the contract's own names are forbidden too.
 _OURS = frozenset({"stream", "stream_options", "max_completion_tokens", "top_logprobs"})
 _CONTRACT = wire.KNOWN_REQUEST_FIELDS | _OURS
@@ -49,11 +51,13 @@ class Intake:
         request_id: str = "",
         labels: Mapping[str, str] | None = None,
         observer: Observer | None = None,
+        idempotency_keys: tuple[str, str] = ("", ""),
         found: Iterable[FieldViolation] = (),
     ) -> Call:
         """A Call for the corridor; `request` is changed in place and belongs to it from here on.
 
         Args:
+            idempotency_keys: of the contract's field and of the metadata; empty ones are none.
             found: what the face itself found wrong; reported together with the rest.
 
         Raises:
@@ -64,6 +68,7 @@ class Intake:
             *violations(request),
             *self._system_prompt.violations(system_prompt),
             *self._wrong_extra(extra or {}),
+            *key_violations(*idempotency_keys),
         ]
         if wrong:
             raise InvalidRequest(wrong)
@@ -80,6 +85,7 @@ class Intake:
             labels=labels or {},
             observer=observer or Silent(),
             system_prompt_applied=applied,
+            idempotency_key=idempotency_keys[0] or idempotency_keys[1],
         )
 
     def _wrong_extra(self, extra: Mapping[str, Any]) -> Iterable[FieldViolation]:

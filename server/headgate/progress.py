@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from headgate.errors import HeadgateError
-    from headgate.upstream import Place
+    from headgate.upstream import Call, Place
 
 Phase = Literal["checking", "queued", "waiting for the first token", "streaming"]
 
@@ -64,8 +67,11 @@ class Progress:
             self.upstream_time += self._clock() - self._attempt_at
             self._attempt_at = None
 
-    def first_delta(self) -> None:
-        """The first content went out."""
+    def admitted(self, call: Call) -> None:
+        """The call is known: its caller, its deadline, whether it streams."""
+
+    def delta_sent(self, count: int = 1) -> None:  # noqa: ARG002 - for those who count
+        """Content went out, `count` upstream deltas in one write."""
         if self.time_to_first_delta is None:
             self.time_to_first_delta = self._clock() - self.started
             self.phase = "streaming"
@@ -79,3 +85,22 @@ class Progress:
         """What the call took beyond its queueing and its attempts."""
         total = self._clock() - self.started
         return max(0.0, total - self.queue_wait - self.upstream_so_far())
+
+
+class Watch(Protocol):
+    """Makes the Progress of each call of a face, and sees how the call ends."""
+
+    def __call__(self, face: str, method: str = "unknown") -> AbstractContextManager[Progress]:
+        """Around one call, from its first byte to its last; its errors pass through.
+
+        Args:
+            face: grpc or http.
+            method: Chat or StreamChat, where that is known already.
+        """
+        ...
+
+
+@contextmanager
+def unwatched(face: str, method: str = "unknown") -> Iterator[Progress]:  # noqa: ARG001 - a Watch
+    """A Watch that nobody reads."""
+    yield Progress(time.monotonic)

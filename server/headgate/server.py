@@ -50,8 +50,7 @@ async def _serve(settings: Settings, *, sandbox: bool) -> int:
         calm_collector()
         _say(gateway, settings)
         await signals.first.wait()
-        await signals.unless_again(gateway.stop(settings.server.grace))
-    return 0
+        return await signals.unless_again(gateway.stop(settings.server.grace))
 
 
 async def in_front_of_sandbox(settings: Settings, stack: AsyncExitStack) -> Settings:
@@ -81,5 +80,7 @@ def _say(gateway: Gateway, settings: Settings) -> None:
     tell(f"grpc listening on {gateway.grpc_address}")
     if gateway.http_address is not None:
         tell(f"http listening on {gateway.http_address}")
+    if gateway.metrics_address is not None:
+        tell(f"metrics on {gateway.metrics_address}")
     tell(f"upstream {settings.upstream.url}")
     tell(limits_line(settings))

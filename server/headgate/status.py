@@ -40,6 +40,7 @@ TABLE: dict[Reason, Row] = {
     Reason.PERMISSION_DENIED: Row(StatusCode.PERMISSION_DENIED, 403),
     Reason.DRAINING: Row(StatusCode.UNAVAILABLE, 503),
     Reason.INTERNAL: Row(StatusCode.INTERNAL, 500),
+    Reason.IDEMPOTENCY_MISMATCH: Row(StatusCode.INVALID_ARGUMENT, 400),
 }
 _INVALID_UPSTREAM = Row(StatusCode.INVALID_ARGUMENT, 400)
 

@@ -88,6 +88,7 @@ class Call:
         observer: hears about queueing and attempts.
         system_prompt_applied: whether the gateway put its system prompt in.
         gate: the throttle's word on when an attempt may write its request.
+        idempotency_key: calls of this caller with the same one share one call; empty: none.
         attempt: the number of the attempt that is under way, from 1.
         spent: seconds that attempts have used so far; queueing and backoff do not count.
     """
@@ -104,6 +105,7 @@ class Call:
     observer: Observer = field(default_factory=Silent)
     system_prompt_applied: bool = False
     gate: Gate | None = None
+    idempotency_key: str = ""
     attempt: int = 1
     spent: float = 0.0
 

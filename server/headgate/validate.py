@@ -8,6 +8,7 @@ translation checks those itself).
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,8 @@ RANGES: dict[str, tuple[float, float]] = {
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 TOOL_CHOICES = ("none", "auto", "required")
+MAX_KEY = 255
+_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
 NO_SCHEMA = "is no JSON object; give a JSON Schema"
 RESPONSE_FORMATS = ("text", "json_object", "json_schema")
 
@@ -118,6 +121,21 @@ def _tools(request: wire.ChatRequest) -> Iterator[FieldViolation]:
 def _schema(path: str, schema: msgspec.Raw | msgspec.UnsetType) -> Iterator[FieldViolation]:
     if isinstance(schema, msgspec.Raw) and not is_json_object(schema):
         yield FieldViolation(path, NO_SCHEMA)
+
+
+def key_violations(field: str, metadata: str) -> Iterator[FieldViolation]:
+    """What is wrong with an idempotency key, given in the contract's field, in metadata, or both.
+
+    Its characters are those that gRPC metadata and HTTP headers carry unchanged.
+    """
+    if field and metadata and field != metadata:
+        yield FieldViolation(
+            "idempotency_key", "differs from the metadata idempotency-key; set one of them"
+        )
+    elif (key := field or metadata) and not _KEY.fullmatch(key):
+        yield FieldViolation(
+            "idempotency_key", f"is no key; allowed: 1 to {MAX_KEY} visible ASCII characters"
+        )
 
 
 def is_json_object(text: str | msgspec.Raw) -> bool:

@@ -11,14 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headgate import wire
-from headgate.config import UpstreamSettings
+from headgate.config import CallersSettings, UpstreamSettings
 from headgate.errors import InvalidRequest
-from headgate.grpc_face import ChatServicer
+from headgate.grpc_face import ChatServicer, Entry
 from headgate.http_upstream.client import _BodyWriter
 from headgate.identity import Identity
 from headgate.intake import Intake
 from headgate.progress import Progress
 from headgate.rich_status import RichStatus
+from headgate.security import Access
 from headgate.system_prompt import SystemPrompt
 from headgate.v1 import chat_pb2 as pb
 
@@ -97,15 +98,6 @@ def nearly_good(draw: st.DrawFn) -> pb.ChatRequest:
 class Context:
     """As much of a ServicerContext as taking a request in needs."""
 
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return ()
-
-    def set_trailing_metadata(self, trailers: tuple[tuple[str, str], ...]) -> None:
-        pass
-
-    def peer(self) -> str:
-        return "ipv4:127.0.0.1:1"
-
     def time_remaining(self) -> float | None:
         return None
 
@@ -113,9 +105,11 @@ class Context:
 def take_in(request: pb.ChatRequest, *, allow_override: bool, stream: bool) -> Call:
     """What the gRPC face does before a call goes into the corridor."""
     prompt = SystemPrompt("Be brief.", "if_absent", allow_override=allow_override)
-    servicer = ChatServicer(cast("Upstream", None), Intake(prompt, ALLOWED), Identity())
+    access = Access(CallersSettings(), Identity())
+    servicer = ChatServicer(cast("Upstream", None), Intake(prompt, ALLOWED), access)
     context = cast("ServicerContext[Any, Any]", Context())
-    return servicer._admit(request, context, Progress(lambda: 0.0), stream=stream)
+    entry = Entry({}, "an-id", "someone")
+    return servicer._admit(request, context, entry, Progress(lambda: 0.0), stream=stream)
 
 
 def check_refusal(error: InvalidRequest) -> None:

@@ -14,10 +14,12 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from headgate.config import CallersSettings
 from headgate.errors import QueueFull
 from headgate.grpc_face import ChatServicer, add_chat_service
 from headgate.identity import Identity
 from headgate.intake import Intake
+from headgate.security import Access
 from headgate.system_prompt import SystemPrompt
 from headgate.upstream import Chunk, Delta, Head
 from headgate.v1 import chat_pb2 as pb
@@ -80,7 +82,7 @@ async def serving(
     """A server with nothing but the face and this corridor."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     intake = Intake(SystemPrompt("", "none", allow_override=True))
-    add_chat_service(ChatServicer(corridor, intake, Identity()), server)
+    add_chat_service(ChatServicer(corridor, intake, Access(CallersSettings(), Identity())), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)

@@ -158,7 +158,8 @@ def test_a_second_signal_ends_quietly(tmp_path: Path) -> None:
         client.close()
 
     assert rest == "headgate: stopped at once by a second signal; running calls were cut\n"
-    assert process.returncode == 0
+    # 128 and the signal's number, as a shell says it; the system may deliver either one first.
+    assert process.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
 def test_a_prompt_that_is_no_utf8() -> None:

@@ -42,6 +42,7 @@ async def sent(method: str, request: pb.ChatRequest, **sections: Any) -> Request
 
 
 EVERYTHING = pb.ChatRequest(
+    idempotency_key="once",
     messages=[
         pb.ChatMessage(role=pb.ROLE_SYSTEM, content="Be exact. \u2028 \U0001f600"),
         pb.ChatMessage(role=pb.ROLE_DEVELOPER, content="Be kind."),

@@ -29,7 +29,7 @@ class Caller:
     def __init__(self, gateway: Gateway, channel: grpc.aio.Channel, name: str = "") -> None:
         self.gateway = gateway
         self.channel = channel
-        self.metadata = (("x-headgate-caller", name),) if name else ()
+        self.metadata: tuple[tuple[str, str], ...] = (("x-headgate-caller", name),) if name else ()
         self.stub = cast(
             "chat_pb2_grpc.ChatServiceAsyncStub", chat_pb2_grpc.ChatServiceStub(channel)
         )

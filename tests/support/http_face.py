@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from headgate.config import CallersSettings
 from headgate.http_face.face import HttpFace
+from headgate.identity import Identity
 from headgate.intake import Intake
+from headgate.security import Access
 from headgate.system_prompt import SystemPrompt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator
 
     from headgate.http_face.options import HttpOptions
     from headgate.upstream import Upstream
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello!"}]}
 
 
-def by_address(address: str | None, _: Mapping[str, str]) -> str:
-    return address or "local"
+def open_to_all(*trusted_peers: str) -> Access:
+    """Everybody may come in, and is known by address."""
+    return Access(CallersSettings(), Identity(trusted_peers))
 
 
 @asynccontextmanager
@@ -31,11 +35,12 @@ async def running(
     options: HttpOptions | None = None,
     *,
     extra_allowed: tuple[str, ...] = (),
-    identify: Callable[[str | None, Mapping[str, str]], str] = by_address,
+    access: Access | None = None,
 ) -> AsyncIterator[tuple[HttpFace, aiohttp.ClientSession]]:
     """The face on a free port, and a client whose paths lead to it."""
     intake = Intake(SystemPrompt("", "none", allow_override=True), extra_allowed)
-    face = HttpFace(upstream, intake, identify=identify, options=options, jitter=lambda: 0.0)
+    access = access or open_to_all()
+    face = HttpFace(upstream, intake, access=access, options=options, jitter=lambda: 0.0)
     address = await face.start("127.0.0.1:0")
     try:
         async with aiohttp.ClientSession(f"http://{address}") as client:

@@ -208,7 +208,7 @@ def test_gateway_info() -> None:
     progress.attempt_started()
     now[0] = 0.25
     unset = gateway_info(progress, system_prompt_applied=False)
-    progress.first_delta()
+    progress.delta_sent()
     info = gateway_info(progress, system_prompt_applied=True)
 
     assert not unset.HasField("time_to_first_delta")

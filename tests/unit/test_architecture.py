@@ -16,11 +16,12 @@ LAYERS = {
     "configuration": "config",
     "upstream": "upstream surrogates upstream_status system_prompt validate",
     "translation": "translate split tool_calls merge reply",
-    "doors": "retry callers throttle http_upstream",
-    "calls": "progress intake identity running_calls hold answer",
+    "doors": "retry callers throttle join redis_ledger http_upstream",
+    "calls": "progress intake identity running_calls hold answer security",
     "statuses": "status rich_status guard",
     "faces": "notices event_stream grpc_face health reflection http_face",
-    "composition": "signals logs gateway sandbox server demo",
+    "telemetry": "telemetry",
+    "composition": "signals logs listen shared_schedule gateway sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}
@@ -88,9 +89,9 @@ def test_no_imports_go_round() -> None:
 
 
 def test_one_package_speaks_http_to_the_upstream() -> None:
-    """Whatever may be said about the HTTP client is said in `http_upstream`."""
+    """What is said of the upstream's client is said there; `security` fetches an issuer's keys."""
     users = {entry(name) for name, found in MODULES.items() if any_httpx(found)}
-    assert users == {"http_upstream"}
+    assert users == {"http_upstream", "security"}
 
 
 def any_httpx(found: set[str]) -> bool:

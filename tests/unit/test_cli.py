@@ -38,6 +38,11 @@ class Served:
         self.sandbox: bool | None = None
         self.error: Exception | None = None
         self.count = 0
+        self.supervised = False
+
+    def in_workers(self, settings: Settings, *, sandbox: bool) -> int:
+        self.supervised = True
+        return self(settings, sandbox=sandbox)
 
     def __call__(self, settings: Settings, *, sandbox: bool | None = None) -> int:
         self.count += 1
@@ -51,6 +56,7 @@ class Served:
 def served(monkeypatch: pytest.MonkeyPatch) -> Served:
     served = Served()
     _replace(monkeypatch, "headgate.server", serve=served)
+    _replace(monkeypatch, "headgate.workers.supervisor", supervise=served.in_workers)
     _replace(monkeypatch, "headgate.sandbox", serve_sandbox=served)
     return served
 
@@ -117,6 +123,17 @@ def test_serve_hands_over_the_settings(served: Served, capsys: Capture) -> None:
     assert settings.server.reflection is True
 
 
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_several_workers_have_a_supervisor(
+    served: Served, capsys: Capture, *, sandbox: bool
+) -> None:
+    """It gets what a single process would get."""
+    source = ["--sandbox"] if sandbox else ["--upstream", "http://h/api"]
+    assert run(capsys, "serve", *source, "--workers", "2") == (0, "", "")
+    assert (served.supervised, served.count, served.sandbox) == (True, 1, sandbox)
+    assert served.settings.server.workers == 2
+
+
 def test_serve_demands_an_upstream(served: Served, capsys: Capture) -> None:
     """The line says all three ways to go on."""
     status, out, err = run(capsys, "serve")
@@ -165,12 +182,21 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["serv"], "no command serv; the commands are serve, check, sandbox, demo, proto"),
+        (["serv"], "no command serv; the commands are serve, check, sandbox, demo, token, proto"),
         (
             ["serve", "--throttle.raet", "1"],
             "no option --throttle.raet; did you mean --throttle.rate?",
         ),
-        (["serve", "--upstream.api_key", "k"], "no option --upstream.api_key; did you mean"),
+        (
+            ["serve", "--upstream.api_key", "k"],
+            "no option --upstream.api_key; upstream.api_key is a secret and has no flag, because"
+            " process lists show flags; set HEADGATE_UPSTREAM__API_KEY or --upstream.api_key_file",
+        ),
+        (
+            ["serve", "--upstream.headers=X: k"],
+            "no option --upstream.headers; upstream.headers is a secret and has no flag, because"
+            " process lists show flags; set HEADGATE_UPSTREAM__HEADERS or headers in [upstream]",
+        ),
         (["serve", "--throttle.rate"], "Option '--throttle.rate' requires an argument."),
         (["serve", "extra"], "Got unexpected extra argument (extra)"),
         (
@@ -178,7 +204,7 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
             "throttle.rate: 0 is not allowed (from --throttle.rate); must be greater than 0",
         ),
         (["serve", "--config", "none.toml"], "cannot read none.toml: No such file or directory"),
-        (["serve", "--workers", "4"], "server.workers: 4 is not allowed (from --server.workers);"),
+        (["sandbox", "--workers", "4"], "server.workers: 4 is not allowed; must be 1: the sandbox"),
     ],
 )
 def test_a_fault_is_one_line_and_status_2(

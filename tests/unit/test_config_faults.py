@@ -66,19 +66,11 @@ def toml(path: Path, text: str) -> Path:
             '*** is not allowed (from {}); must be a JSON object such as {{"name": "value"}}',
         ),
         (
-            "server.workers",
-            "2",
-            (
-                "2 is not allowed (from {}); must be 1: workers that share one limit are not"
-                " available in this version"
-            ),
-        ),
-        (
             "throttle.store",
             "redis://u:secret@h",
             (
-                "redis://***@h is not allowed (from {}); must be memory: stores that are shared are"
-                " not available in this version"
+                "redis://***@h is not allowed (from {}); must not hold a password; set"
+                " throttle.store_password"
             ),
         ),
     ],

@@ -13,11 +13,8 @@ import structlog
 
 from headgate import errors
 from headgate.http_face.options import HttpOptions
-from support.http_face import HELLO, events_in, running, text_in
+from support.http_face import HELLO, events_in, open_to_all, running, text_in
 from support.scripted_upstream import Scripted, ended, opened, said
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PATHS = ("/api", "/v1/chat/completions")
 STREAM = {**HELLO, "stream": True}
@@ -420,19 +417,13 @@ async def test_attempts_of_others_are_counted(headers: dict[str, str], attempts:
 
 async def test_the_caller_is_identified_by_address_and_headers() -> None:
     """Header names come in lower case, values of repeated names joined in order."""
-    seen: list[tuple[str | None, Mapping[str, str]]] = []
-
-    def identify(address: str | None, headers: Mapping[str, str]) -> str:
-        seen.append((address, headers))
-        return "team-a"
-
-    upstream = Scripted([opened("x"), ended()])
-    headers = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "5.6.7.8")]
-    async with running(upstream, identify=identify) as (_, client):
+    upstream = Scripted([opened("x"), ended()], [opened("x"), ended()])
+    headers = [("X-Forwarded-For", "192.0.2.4"), ("X-Forwarded-For", "192.0.2.8")]
+    async with running(upstream, access=open_to_all("127.0.0.1")) as (_, client):
         await client.post("/api", json=WHOLE, headers=headers)
-    assert seen[0][0] == "127.0.0.1"
-    assert seen[0][1]["x-forwarded-for"] == "1.2.3.4, 5.6.7.8"
-    assert upstream.calls[0].caller == "team-a"
+    async with running(upstream) as (_, client):
+        await client.post("/api", json=WHOLE, headers=headers)
+    assert [call.caller for call in upstream.calls] == ["192.0.2.8", "127.0.0.1"]
 
 
 async def test_the_deadline_is_a_504_that_names_the_phase() -> None:
@@ -519,7 +510,7 @@ async def test_a_taken_port_is_an_error_at_start() -> None:
     upstream = Scripted([opened("x"), ended()])
     async with running(upstream) as (face, _):
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            other = type(face)(upstream, face._chat._intake, identify=lambda *_: "")
+            other = type(face)(upstream, face._chat._intake, access=open_to_all())
             with pytest.raises(OSError, match="in use"):
                 await other.start(f"127.0.0.1:{taken.getsockname()[1]}")
 

@@ -102,3 +102,29 @@ def test_extra_may_hold_anything_else() -> None:
     """Allowed names pass with any JSON value."""
     extra = {"deep": {"a": [1, 2.5, None, True, "x"]}, "top_k": 4}
     assert admit(extra=extra).extra == extra
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [(("", ""), ""), (("a", ""), "a"), (("", "b"), "b"), (("c", "c"), "c")],
+)
+def test_an_idempotency_key_comes_by_field_or_metadata(keys: tuple[str, str], key: str) -> None:
+    """Empty is none; both may say the same."""
+    assert admit(idempotency_keys=keys).idempotency_key == key
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (("a", "b"), "differs from the metadata"),
+        (("k" * 256, ""), "1 to 255 visible ASCII characters"),
+        (("", "two words"), "1 to 255 visible ASCII characters"),
+        (("k\n", ""), "1 to 255 visible ASCII characters"),
+        (("ключ", "ключ"), "1 to 255 visible ASCII characters"),
+    ],
+)
+def test_what_is_no_idempotency_key(keys: tuple[str, str], said: str) -> None:
+    """Reported with the rest, under the name of the field."""
+    other, key = refusal(request(temperature=3.0), idempotency_keys=keys)
+    assert (other.field, key.field) == ("temperature", "idempotency_key")
+    assert said in key.description

@@ -53,7 +53,7 @@ def test_two_attempts_with_waits() -> None:
     clock.now += 16
     progress.attempt_started()
     clock.now += 32
-    progress.first_delta()
+    progress.delta_sent()
     phases.append(progress.phase)
     clock.now += 64
 
@@ -83,9 +83,9 @@ def test_only_the_first_delta_counts() -> None:
     """Later ones change nothing."""
     clock, progress = started()
     clock.now += 1
-    progress.first_delta()
+    progress.delta_sent()
     clock.now += 1
-    progress.first_delta()
+    progress.delta_sent()
     assert progress.time_to_first_delta == 1
 
 

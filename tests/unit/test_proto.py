@@ -153,7 +153,7 @@ def test_a_choices_finish_has_the_numbers_of_a_choice() -> None:
 
 def test_planned_numbers_are_free_and_not_reserved() -> None:
     """Taking a number out of `reserved` would be a breaking change, so nothing is in it."""
-    assert {21, *range(24, 30)}.isdisjoint(numbers(pb.ChatRequest.DESCRIPTOR).values())
+    assert set(range(24, 30)).isdisjoint(numbers(pb.ChatRequest.DESCRIPTOR).values())
     for message in contract().message_type:
         assert (list(message.reserved_range), list(message.reserved_name)) == ([], [])
 

@@ -14,6 +14,7 @@ Code = StatusCode
 # As in the contract's comments on ErrorReason, and the HTTP statuses beside them.
 ROWS: list[tuple[HeadgateError, StatusCode, int]] = [
     (errors.InvalidRequest([FieldViolation("n", "no")]), Code.INVALID_ARGUMENT, 400),
+    (errors.IdempotencyMismatch(), Code.INVALID_ARGUMENT, 400),
     (errors.CallerLimit(""), Code.RESOURCE_EXHAUSTED, 429),
     (errors.QueueFull(""), Code.RESOURCE_EXHAUSTED, 429),
     (errors.WaitTooLong(""), Code.RESOURCE_EXHAUSTED, 429),
@@ -89,3 +90,13 @@ def test_only_these_are_retried_by_the_gateway() -> None:
     retryable = {name(error) for error, _, _ in ROWS if error.retryable}
     assert retryable == {"UpstreamLimit", "UpstreamUnavailable", "UpstreamTimeout"}
     assert not errors.UpstreamTimeout("total", 1).retryable
+
+
+@pytest.mark.parametrize("error", [row[0] for row in ROWS], ids=name)
+def test_a_twin_is_the_same_error_for_another_caller(error: HeadgateError) -> None:
+    """All that callers see of it, but its metadata can be added to."""
+    twin = error.twin()
+    assert type(twin) is type(error)
+    assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))
+    twin.metadata["position_sent"] = "7"
+    assert "position_sent" not in error.metadata

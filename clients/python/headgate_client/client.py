@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 import grpc
 
 from headgate_client.channel import DEFAULT_TARGET, channel_options
+from headgate_client.credentials import tls_credentials
 from headgate_client.request import build_request, metadata_pairs
 from headgate_client.status import translated
 from headgate_client.stream import AsyncStream, Stream
@@ -19,6 +20,7 @@ from headgate_client.v1 import chat_pb2_grpc
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from headgate_client.credentials import Pem
     from headgate_client.messages import Messages
     from headgate_client.request import CallParams, Metadata
     from headgate_client.stream import OnFinished
@@ -78,7 +80,11 @@ class Client(Caller):
 
     Args:
         target: gRPC's name of the server: `host:port`, `dns:///host:port`, `unix:/path`.
-        credentials: for TLS, as from grpc.ssl_channel_credentials(); None is plaintext.
+        ca: a PEM file of the authorities to trust, or its bytes; plaintext without `ca`, `cert`
+            and `credentials`.
+        cert: a PEM file with the client's own certificate, where the server asks for one.
+        key: a PEM file with the certificate's key.
+        credentials: in place of these, as from grpc.ssl_channel_credentials().
         token: sent with every call as `authorization: Bearer TOKEN`.
         metadata: further metadata for every call.
         timeout: seconds for every call, streams included, that does not say otherwise.
@@ -89,12 +95,16 @@ class Client(Caller):
         self,
         target: str = DEFAULT_TARGET,
         *,
+        ca: Pem | None = None,
+        cert: Pem | None = None,
+        key: Pem | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
         metadata: Metadata | None = None,
         timeout: float | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
+        credentials = tls_credentials(credentials, ca=ca, cert=cert, key=key)
         super().__init__(target, credentials, token, metadata, timeout)
         self._lock = threading.Lock()
         self._owned: grpc.Channel | None = None
@@ -157,12 +167,16 @@ class AsyncClient(Caller):
         self,
         target: str = DEFAULT_TARGET,
         *,
+        ca: Pem | None = None,
+        cert: Pem | None = None,
+        key: Pem | None = None,
         credentials: grpc.ChannelCredentials | None = None,
         token: str | None = None,
         metadata: Metadata | None = None,
         timeout: float | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
+        credentials = tls_credentials(credentials, ca=ca, cert=cert, key=key)
         super().__init__(target, credentials, token, metadata, timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()

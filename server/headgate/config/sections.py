@@ -15,7 +15,9 @@ from headgate.config.values import (
     Clash,
     FiniteSeconds,
     Headers,
+    HttpListen,
     Limit,
+    Methods,
     Networks,
     Number,
     Origins,
@@ -34,7 +36,7 @@ from headgate.config.values import (
 
 MIB = 1024 * 1024
 # Their values are never shown, and they have no flag: a process list shows flags.
-SECRETS = frozenset({"upstream.api_key", "upstream.headers"})
+SECRETS = frozenset({"upstream.api_key", "upstream.headers", "throttle.store_password"})
 _CREDENTIAL_WORDS = ("authorization", "cookie", "key", "token")
 
 
@@ -126,13 +128,7 @@ class UpstreamSettings(Section):
         """
         if self.api_key_file is None:
             return self.api_key.get_secret_value() if self.api_key else None
-        key = _read("upstream.api_key_file", self.api_key_file).strip()
-        if not key:
-            raise ConfigError([f"upstream.api_key_file: {self.api_key_file} is empty"])
-        try:
-            return check_secret(key)
-        except ValueError as error:
-            raise ConfigError([f"upstream.api_key_file: the key in it {error}"]) from None
+        return _read_secret("upstream.api_key_file", self.api_key_file)
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -167,12 +163,71 @@ class ThrottleSettings(Section):
     )
     store: Store = Field(
         default="memory",
-        description="Where the schedule is kept; this version has `memory` only.",
+        description="Where the schedule is kept: `memory`, or `redis://[USER@]HOST:PORT/DB`"
+        " (`rediss://` for TLS) for replicas that share one limit.",
     )
+    store_key: Text = Field(
+        default=None,
+        description="Names the limit in the store; replicas with the same share it. Unset: the"
+        " upstream's host and port.",
+    )
+    store_password: Secret = Field(
+        default=None, description="The store's password; a secret, so it has no flag."
+    )
+    store_password_file: Text = Field(
+        default=None, description="A file that holds the store's password."
+    )
+    store_ca_file: Text = Field(
+        default=None,
+        description="A PEM file of the authorities that may sign the store's certificate.",
+    )
+    store_timeout: Timeout = Field(
+        default=0.5,
+        le=10,
+        description="Seconds without an answer after which the store counts as lost, and this"
+        " replica goes on with its share of the rate.",
+    )
+    store_required: bool = Field(
+        default=True, description="Refuse to start while the store cannot be reached."
+    )
+    replicas: Whole = Field(
+        default=1,
+        ge=1,
+        description="How many share the store at least; for the share of the rate while it cannot"
+        " be reached and fewer were seen.",
+    )
+
+    @property
+    def shared(self) -> bool:
+        """Whether the schedule is kept outside of this process."""
+        return self.store != "memory"
+
+    def read_store_password(self) -> str | None:
+        """The password in clear, from the setting or from the file; not for logs.
+
+        Raises:
+            ConfigError: the file cannot be read, or holds no password.
+        """
+        if self.store_password_file is None:
+            return self.store_password.get_secret_value() if self.store_password else None
+        return _read_secret("throttle.store_password_file", self.store_password_file)
 
     @model_validator(mode="after")
     def _burst_needs_rate(self) -> Self:
         _check_burst(self.rate, self.burst)
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_share(self) -> Self:
+        if self.shared and self.rate == math.inf and not self.min_interval:
+            allowed = "must be memory while throttle.rate is inf: there is no pace to share"
+            raise Clash("store", self.store, allowed)
+        if self.shared and not self.max_queue:
+            allowed = "must be 1 or more with a shared store: calls wait while a slot is fetched"
+            raise Clash("max_queue", self.max_queue, allowed)
+        if self.store_password is not None and self.store_password_file is not None:
+            allowed = "must not be set together with throttle.store_password"
+            raise Clash("store_password_file", self.store_password_file, allowed)
         return self
 
 
@@ -242,6 +297,11 @@ class CallerLimits(Section):
     max_priority: Whole = Field(
         default=0, ge=0, description="The highest priority at which a caller may go before others."
     )
+    methods: Methods = Field(
+        default=["Chat", "StreamChat", "Models", "Reflection"],
+        description="What a caller may call, over HTTP too, where a streamed answer is StreamChat"
+        " and GET /v1/models is Models; an empty list: nothing.",
+    )
 
     @model_validator(mode="after")
     def _burst_needs_rate(self) -> Self:
@@ -256,9 +316,15 @@ class CallersSettings(CallerLimits):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, CallerLimits] = Field(init=False)
 
+    trusted_names: Words = Field(
+        default=[],
+        description="As trusted_peers, by the name in the peer's certificate (SPIFFE ID, DNS name"
+        " or CN).",
+    )
     trusted_peers: Networks = Field(
         default=[],
-        description="Networks whose `x-headgate-caller` and forwarded addresses are believed.",
+        description="Networks whose `x-forwarded-client-cert`, `x-headgate-caller` and forwarded"
+        " addresses are believed.",
     )
 
     @property
@@ -280,6 +346,26 @@ class CallersSettings(CallerLimits):
             name: common | value if _names_caller(name, value) else value
             for name, value in data.items()
         }
+
+
+class IdempotencySettings(Section):
+    """How long, and how much, is kept of what calls with one idempotency key share."""
+
+    linger: FiniteSeconds = Field(
+        default=0.0,
+        description="Seconds that a joined call goes on when all its callers have left.",
+    )
+    keep: FiniteSeconds = Field(
+        default=60.0, description="Seconds that a finished answer is kept for its key."
+    )
+    max_bytes: Limit = Field(
+        default=64 * MIB, ge=0, description="Memory for all finished answers that are kept."
+    )
+    max_stream_bytes: Limit = Field(
+        default=4 * MIB,
+        ge=1,
+        description="Memory for one joined answer; a reader that far behind another is aborted.",
+    )
 
 
 class SystemPromptSettings(Section):
@@ -329,23 +415,44 @@ class ServerSettings(Section):
         default=30.0, description="Seconds that running streams get to finish in."
     )
     workers: Whole = Field(
-        default=1, ge=1, description="Processes that share the port; this version has one."
+        default=1,
+        ge=1,
+        description="Processes that share the port and the limits of `throttle`; max_queue,"
+        " `callers` and `retry` hold for each of them by itself.",
     )
     reflection: bool = Field(
         default=False, description="Serve gRPC reflection (on with `--sandbox`)."
+    )
+    health_listen: HttpListen = Field(
+        default=None,
+        description="A further address, HOST:PORT, for gRPC health checks alone, in plain text:"
+        " for probes that have no certificate.",
+    )
+    handshake_timeout: Timeout = Field(
+        default=10.0, description="Seconds in which a new connection must be set up, TLS included."
+    )
+    max_connection_idle: Timeout = Field(
+        default=300.0, description="Seconds after which a connection without calls is closed."
+    )
+    max_connection_age: Timeout = Field(
+        default=math.inf,
+        description="Seconds after which gRPC clients are sent to connect anew (give or take a"
+        " tenth), so that they find new replicas.",
+    )
+    max_connection_age_grace: Timeout = Field(
+        default=math.inf,
+        description="Seconds that calls on such a connection still get; they are cut after it.",
+    )
+    max_concurrent_streams: Whole = Field(
+        default=1024,
+        ge=1,
+        description="Calls at once on one gRPC connection; more wait in the client.",
     )
 
     @property
     def grpc_max_message_bytes(self) -> int:
         """`max_message_bytes` as gRPC's channel arguments want it: an int32, or -1 for no limit."""
         return int(self.max_message_bytes) if self.max_message_bytes < 2**31 else -1
-
-    @model_validator(mode="after")
-    def _one_worker(self) -> Self:
-        if self.workers > 1:
-            allowed = "must be 1: workers that share one limit are not available in this version"
-            raise Clash("workers", self.workers, allowed)
-        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -368,6 +475,16 @@ def _names_caller(name: str, value: object) -> bool:
 def _check_burst(rate: float, burst: int) -> None:
     if burst > 1 and rate == math.inf:
         raise Clash("burst", burst, "must be 1 while rate is inf: a burst is saved up from a rate")
+
+
+def _read_secret(setting: str, path: str) -> str:
+    secret = _read(setting, path).strip()
+    if not secret:
+        raise ConfigError([f"{setting}: {path} is empty"])
+    try:
+        return check_secret(secret)
+    except ValueError as error:
+        raise ConfigError([f"{setting}: the secret in it {error}"]) from None
 
 
 def _read(setting: str, path: str) -> str:

@@ -7,9 +7,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
+from headgate.config.metrics import MetricsSettings
 from headgate.config.sections import (
     CallersSettings,
     HttpSettings,
+    IdempotencySettings,
     RetrySettings,
     SandboxSettings,
     Section,
@@ -18,7 +20,8 @@ from headgate.config.sections import (
     ThrottleSettings,
     UpstreamSettings,
 )
-from headgate.config.values import Clash, HttpListen, Listen, parse_address
+from headgate.config.security import AuthSettings, TlsSettings
+from headgate.config.values import Clash, HttpListen, Listen, is_loopback, parse_address
 
 NO_PACE = {"rate": math.inf, "min_interval": 0.0}
 # Sets of defaults, each beneath everything that is set. OpenAI's newer models refuse max_tokens;
@@ -61,8 +64,12 @@ class Settings(Section):
     throttle: ThrottleSettings = ThrottleSettings()
     retry: RetrySettings = RetrySettings()
     callers: CallersSettings = CallersSettings()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     system_prompt: SystemPromptSettings = SystemPromptSettings()
     server: ServerSettings = ServerSettings()
+    metrics: MetricsSettings = MetricsSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
     # The source of each setting that was given, by its dotted name; for `headgate check`.
@@ -89,11 +96,59 @@ class Settings(Section):
         return merged
 
     @model_validator(mode="after")
+    def _security_has_effect(self) -> Self:
+        on_tcp = bool(self.http_listen or not parse_address(self.listen).path)
+        if self.tls.on and not on_tcp:
+            allowed = "must not be set where only a Unix socket is served: that has no TLS"
+            raise Clash("tls.cert_file", self.tls.cert_file, allowed)
+        callers = self.callers
+        trusted = callers.trusted_peers or callers.trusted_names
+        tokens = self.auth.tokens_file or self.auth.takes_web_tokens
+        if self.auth.required and not (tokens or trusted or self.tls.client_ca_file):
+            allowed = (
+                "must be false without credentials to ask for: set auth.tokens_file,"
+                " auth.jwks_file, auth.jwks_url, tls.client_ca_file or callers.trusted_peers"
+            )
+            raise Clash("auth.required", value=True, allowed=allowed)
+        if callers.trusted_names and not (callers.trusted_peers or self.tls.client_ca_file):
+            allowed = "must not be set without tls.client_ca_file or callers.trusted_peers"
+            raise Clash("callers.trusted_names", callers.trusted_names, allowed)
+        return self
+
+    @model_validator(mode="after")
     def _own_ports(self) -> Self:
         if self.http_listen is not None:
             grpc, http = parse_address(self.listen), parse_address(self.http_listen)
             if grpc == http and grpc.port != 0:
                 raise Clash("http_listen", self.http_listen, "must differ from listen")
+        probes = self.server.health_listen
+        others = {self.listen, self.http_listen}
+        if probes is not None and probes in others and parse_address(probes).port != 0:
+            allowed = "must differ from listen and http_listen"
+            raise Clash("server.health_listen", probes, allowed)
+        metrics = self.metrics.listen
+        if metrics is not None and parse_address(metrics).port != 0:
+            others = {self.listen, self.http_listen, probes}
+            if metrics in others:
+                allowed = "must differ from listen, http_listen and server.health_listen"
+                raise Clash("metrics.listen", metrics, allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _workers_share(self) -> Self:
+        workers, throttle = self.server.workers, self.throttle
+        if workers == 1:
+            return self
+        more = f"with server.workers {workers}"
+        if parse_address(self.listen).path:
+            allowed = f"must be HOST:PORT {more}: a Unix socket has one listener"
+            raise Clash("listen", self.listen, allowed)
+        if throttle.max_in_flight < workers:
+            allowed = f"must be {workers} or more {more}: each worker has a part of it"
+            raise Clash("throttle.max_in_flight", throttle.max_in_flight, allowed)
+        if not throttle.max_queue and (throttle.rate != math.inf or throttle.min_interval):
+            allowed = f"must be 1 or more {more}: calls wait while a slot is fetched"
+            raise Clash("throttle.max_queue", throttle.max_queue, allowed)
         return self
 
     @model_validator(mode="after")
@@ -105,3 +160,17 @@ class Settings(Section):
                 "must name each origin: the upstream gets a key, and any web page could use it up",
             )
         return self
+
+
+def plain_text_warnings(settings: Settings) -> list[str]:
+    """One line for each address that others can reach, and read along."""
+    if settings.tls.on:
+        return []
+    listens = [settings.listen, *([settings.http_listen] if settings.http_listen else [])]
+    return [
+        f"WARNING: {listen} is plain text, and not of this machine alone: others may read and"
+        " change what callers send, tokens included; set tls.cert_file and tls.key_file, or let a"
+        " mesh do it"
+        for listen in listens
+        if not (address := parse_address(listen)).path and not is_loopback(address.host)
+    ]

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_DATABASE = re.compile(r"(/\d*)?")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 HIDDEN = "***"
 
@@ -214,7 +215,36 @@ def _network(text: str) -> str:
 
 def _store(text: str) -> str:
     if text != "memory":
-        raise ValueError("must be memory: stores that are shared are not available in this version")
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not _DATABASE.fullmatch(parts.path) or parts.query or parts.fragment:
+            raise ValueError("must be memory, redis://[USER@]HOST:PORT/DB or rediss://...")
+        if parts.password:
+            raise ValueError("must not hold a password; set throttle.store_password")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host, without a look at any name server."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _keys_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host, usable = parts.hostname or "", parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        parts, host, usable = urlsplit(""), "", False
+    safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    if not usable or not host or not safe:
+        allowed = "must be https://..., or http:// on a loopback address"
+        raise ValueError(f"{allowed}: whoever can change the keys comes in")
     return text
 
 
@@ -243,3 +273,27 @@ HttpListen = Annotated[
 Url = Annotated[Annotated[str, AfterValidator(_url)] | None, BeforeValidator(_nothing_if_empty)]
 Proxy = Annotated[Annotated[str, AfterValidator(_proxy)] | None, BeforeValidator(_nothing_if_empty)]
 Store = Annotated[str, AfterValidator(_store)]
+Methods = Annotated[
+    list[Literal["Chat", "StreamChat", "Models", "Reflection"]], BeforeValidator(_list)
+]
+# Signatures with a public key: with a shared one, who can check can sign.
+Algorithms = Annotated[
+    list[
+        Literal[
+            "RS256",
+            "RS384",
+            "RS512",
+            "PS256",
+            "PS384",
+            "PS512",
+            "ES256",
+            "ES384",
+            "ES512",
+            "EdDSA",
+        ]
+    ],
+    BeforeValidator(_list),
+]
+KeysUrl = Annotated[
+    Annotated[str, AfterValidator(_keys_url)] | None, BeforeValidator(_nothing_if_empty)
+]

@@ -21,11 +21,12 @@ from headgate.errors import (
     StreamInterrupted,
 )
 from headgate.http_face.body import Body, Dialect, read_body
+from headgate.http_face.entry import caller_of, combined
 from headgate.http_face.errors import error_body, error_response, in_json_terms, json_response
 from headgate.http_face.middleware import request_id
 from headgate.http_face.sse import EventStream, ReaderGone
 from headgate.http_face.translate import Answer, EventMaker, completion
-from headgate.progress import Progress
+from headgate.intake import KEY_HEADER
 from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.upstream import Chunk, extend
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from headgate.http_face.cors import Cors
     from headgate.http_face.options import HttpOptions
     from headgate.intake import Intake
+    from headgate.progress import Progress, Watch
+    from headgate.security import Access
     from headgate.upstream import Call, Upstream
 
 _log = structlog.get_logger("headgate")
@@ -49,18 +52,20 @@ class HttpChat:
         corridor: Upstream,
         intake: Intake,
         *,
-        identify: Callable[[str | None, Mapping[str, str]], str],
+        access: Access,
         options: HttpOptions,
         cors: Cors,
         jitter: Callable[[], float],
+        watch: Watch,
     ) -> None:
         self.calls = RunningCalls()
         self._corridor = corridor
         self._intake = intake
-        self._identify = identify
+        self._access = access
         self._options = options
         self._cors = cors
         self._jitter = jitter
+        self._watch = watch
 
     async def handle(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         """One call, whatever happens; raises only what aiohttp answers itself."""
@@ -77,7 +82,8 @@ class HttpChat:
         self, request: web.Request, dialect: Dialect, stream: EventStream
     ) -> web.StreamResponse:
         try:
-            return await self._answer(request, dialect, stream)
+            with self._watch("http") as progress:
+                return await self._answer(request, dialect, stream, progress)
         except (web.HTTPException, ReaderGone):
             raise
         except InvalidRequest as wrong:
@@ -93,15 +99,17 @@ class HttpChat:
         return stream.response
 
     async def _answer(
-        self, request: web.Request, dialect: Dialect, stream: EventStream
+        self, request: web.Request, dialect: Dialect, stream: EventStream, progress: Progress
     ) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
-        progress = Progress(loop.time)
         deadline = loop.time() + min(self._options.default_deadline, self._options.max_deadline)
         try:
             async with self.calls.in_time(deadline):
+                self._guard(request)
+                caller = await caller_of(request, self._access)
                 body = await self._read(request, dialect)
-                call = self._admit(request, body, progress, deadline)
+                self._access.authorize(caller, "StreamChat" if body.request.stream else "Chat")
+                call = self._admit(request, body, caller, progress, deadline)
                 answer = _around(call)
                 async with self._corridor.open(call) as chunks:
                     if not call.request.stream:
@@ -113,7 +121,6 @@ class HttpChat:
             raise _ended(over, progress, stream) from None
 
     async def _read(self, request: web.Request, dialect: Dialect) -> Body:
-        self._guard(request)
         try:
             async with asyncio.timeout(self._options.write_stall_timeout):
                 data = await request.read()
@@ -138,18 +145,23 @@ class HttpChat:
         if size > self._options.max_body_bytes:
             raise web.HTTPRequestEntityTooLarge(self._options.max_body_bytes, size)
 
-    def _admit(self, request: web.Request, body: Body, progress: Progress, deadline: float) -> Call:
-        headers = _combined(request.headers)
-        return self._intake.admit(
+    def _admit(
+        self, request: web.Request, body: Body, caller: str, progress: Progress, deadline: float
+    ) -> Call:
+        headers = combined(request.headers)
+        call = self._intake.admit(
             body.request,
-            caller=self._identify(request.remote, headers),
+            caller=caller,
             extra=body.extra,
             deadline=None if math.isinf(deadline) else deadline,
             prior_attempts=_prior_attempts(headers),
             request_id=request_id(),
             observer=progress,
+            idempotency_keys=("", headers.get(KEY_HEADER, "")),
             found=body.found,
         )
+        progress.admitted(call)
+        return call
 
 
 def _around(call: Call) -> Answer:
@@ -171,11 +183,14 @@ async def _pass_on(
     chunks: AsyncIterator[Chunk], maker: EventMaker, stream: EventStream, progress: Progress
 ) -> None:
     await stream.start()
+    sent = 0
     try:
         async for chunk in chunks:
             for event in maker.events(chunk):
                 await stream.send(event)
-                progress.first_delta()
+                if maker.position > sent:
+                    progress.delta_sent(maker.position - sent)
+                    sent = maker.position
     except StreamInterrupted as error:
         error.metadata["position_sent"] = str(maker.position)
         raise
@@ -190,18 +205,6 @@ def _ended(over: OutOfTime, progress: Progress, stream: EventStream) -> Headgate
     if stream.started:
         return StreamInterrupted("this server is shutting down", cause="draining")
     return Draining()
-
-
-def _combined(headers: Mapping[str, str]) -> dict[str, str]:
-    """Lower-case names; values of a repeated name joined in order (RFC 9110, section 5.3).
-
-    A proxy may add its `x-forwarded-for` as a line of its own, behind one that anybody wrote.
-    """
-    combined: dict[str, str] = {}
-    for name, value in headers.items():
-        lower = name.lower()
-        combined[lower] = f"{combined[lower]}, {value}" if lower in combined else value
-    return combined
 
 
 def _prior_attempts(headers: Mapping[str, str]) -> int:

@@ -6,28 +6,33 @@ Until the corridor has opened, an error is an HTTP status; after that it is the 
 
 from __future__ import annotations
 
-import os
+import math
 import random
-import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from headgate.errors import HeadgateError
 from headgate.http_face.body import OPENAI, PUBLISHED
 from headgate.http_face.chat import HttpChat
 from headgate.http_face.cors import Cors
-from headgate.http_face.errors import json_response
+from headgate.http_face.entry import caller_of
+from headgate.http_face.errors import error_response, json_response
 from headgate.http_face.middleware import Handler, named, refusals_as_json, request_id, server_log
 from headgate.http_face.options import HttpOptions
+from headgate.http_face.site import Site
+from headgate.progress import unwatched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import ssl
+    from collections.abc import Callable
 
     from headgate.intake import Intake
+    from headgate.progress import Watch
+    from headgate.security import Access
     from headgate.upstream import Upstream
 
-_BACKLOG = 1024
 # Calls have had their grace by then; this is for what else a connection may still be doing.
 _CLOSING_TIMEOUT = 1.0
 
@@ -38,10 +43,10 @@ class HttpFace:
     Args:
         corridor: the outermost door.
         intake: the rules that both faces share.
-        identify: the caller's identity from the peer's address and the headers, whose names are
-            in lower case.
+        access: names the caller, and refuses those who may not call.
         options: see there.
         jitter: a random number from 0 to 1, for advice on when to come again.
+        watch: follows each call.
 
     Attributes:
         address: where it listens, once started.
@@ -52,19 +57,23 @@ class HttpFace:
         corridor: Upstream,
         intake: Intake,
         *,
-        identify: Callable[[str | None, Mapping[str, str]], str],
+        access: Access,
         options: HttpOptions | None = None,
         jitter: Callable[[], float] = random.random,
+        watch: Watch = unwatched,
     ) -> None:
         self._options = options or HttpOptions()
+        self._access = access
+        self._jitter = jitter
         self._cors = Cors(self._options.cors_origins)
         self._chat = HttpChat(
             corridor,
             intake,
-            identify=identify,
+            access=access,
             options=self._options,
             cors=self._cors,
             jitter=jitter,
+            watch=watch,
         )
         self.address = ""
         self._leaving = False
@@ -74,14 +83,22 @@ class HttpFace:
             access_log=None,
             logger=server_log,
             shutdown_timeout=_CLOSING_TIMEOUT,
+            # From the connection, or the last answer, to the end of the next request's head; 0 is
+            # aiohttp's word for no limit.
+            keepalive_timeout=_finite(self._options.max_idle),
         )
 
     def __repr__(self) -> str:
         state = "leaving" if self._leaving else "serving"
         return f"<HttpFace {self.address} {state} calls={len(self._chat.calls)}>"
 
-    async def start(self, listen: str) -> str:
+    async def start(
+        self, listen: str, *, shared: bool = False, tls: ssl.SSLContext | None = None
+    ) -> str:
         """Listen on `HOST:PORT` (port 0: any free one; no host: every address).
+
+        With `shared`, other processes may listen on it too (SO_REUSEPORT); without `tls` it is
+        plain text.
 
         Returns:
             The address that it listens on, in the same form.
@@ -91,14 +108,18 @@ class HttpFace:
         """
         host, _, port = listen.rpartition(":")
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host.strip("[]") or None, int(port), backlog=_BACKLOG)
+        site = Site(
+            self._runner,
+            host.strip("[]") or None,
+            int(port),
+            tls=tls,
+            handshake_timeout=self._options.handshake_timeout,
+            shared=shared,
+        )
         try:
             await site.start()
-        except OSError as error:
+        except OSError:
             await self._runner.cleanup()
-            if not isinstance(error, socket.gaierror) and error.errno:
-                # asyncio puts a sentence of its own where the system's words should be.
-                raise OSError(error.errno, os.strerror(error.errno)) from error
             raise
         bound, bound_port = self._runner.addresses[0][:2]
         self.address = f"[{bound}]:{bound_port}" if ":" in bound else f"{bound}:{bound_port}"
@@ -151,9 +172,17 @@ class HttpFace:
         status, word = (503, "draining") if self._leaving else (200, "ok")
         return json_response({"status": word}, status)
 
-    async def _models(self, _: web.Request) -> web.StreamResponse:
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._access.authorize(await caller_of(request, self._access), "Models")
+        except HeadgateError as error:
+            return error_response(error, self._jitter())
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "headgate"}
             for name in self._options.models
         ]
         return json_response({"object": "list", "data": models})
+
+
+def _finite(seconds: float) -> float:
+    return 0.0 if math.isinf(seconds) else seconds

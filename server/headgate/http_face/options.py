@@ -18,6 +18,8 @@ class HttpOptions:
         write_stall_timeout: how long a caller may stall, in sending its body or in reading.
         default_deadline: of every call, because HTTP carries none.
         max_deadline: the longest that a call may take.
+        handshake_timeout: for TLS, in seconds that are not inf.
+        max_idle: how long a connection may be without a request.
     """
 
     cors_origins: tuple[str, ...] = ()
@@ -27,3 +29,5 @@ class HttpOptions:
     write_stall_timeout: float = 60.0
     default_deadline: float = math.inf
     max_deadline: float = math.inf
+    handshake_timeout: float = 10.0
+    max_idle: float = 300.0

@@ -18,6 +18,7 @@ from headgate.errors import (
     UpstreamUnavailable,
 )
 from headgate.http_upstream.foreign import CONNECT_TIMEOUT, FOREIGN_ERRORS, translate
+from headgate.http_upstream.report import AttemptReport
 from headgate.http_upstream.transport import gate
 from headgate.reply import Reply
 from headgate.retry_after import retry_after
@@ -61,6 +62,7 @@ class Attempt:
         self._secrets = secrets
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
+        self._began = time.monotonic()  # finer than uvloop's milliseconds
         self._timer = Timer()
         self._reply = Reply()
         self._decoder = SSEDecoder(max_event_bytes=self._settings.max_event_bytes)
@@ -68,13 +70,16 @@ class Attempt:
         self._bytes: AsyncIterator[bytes] | None = None
         self._at_end = False
         self._handed_out = False
+        self._report = AttemptReport(call.caller)
 
     async def connected(self) -> None:
         """The transport's question; a wait at the throttle's gate is on no timer of ours."""
+        self._report.connected = self._elapsed()
         if self._call.gate is not None:
             self._timer.limit(math.inf)
             await self._call.gate.connected()
         self._timer.limit(self._opening_limit()[0])
+        self._report.written = self._elapsed()
 
     def written(self) -> None:
         if self._call.gate is not None:
@@ -87,6 +92,8 @@ class Attempt:
         try:
             with self._timer.limit(seconds):
                 self._response = await self._send(self._call)
+                self._report.status = self._response.status_code
+                self._report.responded = self._elapsed()
                 chunk = await self._opening(self._response)
         except CONNECT_TIMEOUT as error:
             raise self._fail(self._ours(error)) from error
@@ -97,6 +104,8 @@ class Attempt:
         except FOREIGN_ERRORS as error:
             raise self._fail(self._ours(error)) from error
         self._handed_out = True
+        self._report.first_content = self._elapsed()
+        self._report.usage = chunk.usage
         return chunk
 
     async def chunks(self, first: Chunk) -> AsyncGenerator[Chunk, None]:
@@ -106,6 +115,7 @@ class Attempt:
             while not self._over:
                 chunk = await self._pull_in_time()
                 if chunk is not None:
+                    self._report.usage = chunk.usage or self._report.usage
                     yield chunk
             self._reply.end()
         except UpstreamError as error:
@@ -123,6 +133,19 @@ class Attempt:
             with suppress(*FOREIGN_ERRORS):
                 await self._response.aclose()
         self._timer.close()
+
+    def finished_report(self) -> AttemptReport:
+        """What became of it; after `close`."""
+        report = self._report
+        report.ended = self._elapsed()
+        if self.error is not None:
+            report.outcome = self.error.reason.value
+        elif self._handed_out and self._reply.finished:
+            report.outcome = "OK"
+        return report
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
 
     @property
     def _over(self) -> bool:

@@ -12,13 +12,15 @@ import msgspec
 
 from headgate import __version__, wire
 from headgate.http_upstream.attempt import Attempt
+from headgate.http_upstream.report import unheard
 from headgate.http_upstream.transport import Transport
 from headgate.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from headgate.config import UpstreamSettings
+    from headgate.http_upstream.report import AttemptReport
     from headgate.upstream import Call, Chunk
 
 
@@ -28,12 +30,19 @@ class HttpUpstream:
     Args:
         settings: where it is and how long it may take.
         api_key: sent as a bearer token (RFC 6750); None sends none.
+        hear: called with what became of each attempt.
     """
 
-    def __init__(self, settings: UpstreamSettings, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        api_key: str | None = None,
+        hear: Callable[[AttemptReport], None] = unheard,
+    ) -> None:
         if settings.url is None:
             raise ValueError("upstream.url is not set")
         self._settings = settings
+        self._hear = hear
         self._url = httpx.URL(settings.url)
         self._body = _BodyWriter(settings)
         self._headers = _headers(settings, api_key)
@@ -68,6 +77,7 @@ class HttpUpstream:
             await attempt.close()
             call.spent += loop.time() - started
             call.observer.attempt_ended(attempt.error)
+            self._hear(attempt.finished_report())
 
     async def _send(self, call: Call) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""

@@ -18,6 +18,7 @@ from headgate.identity import Identity
 from headgate.intake import Intake
 from headgate.logs import configure_logs
 from headgate.sandbox.model import MODEL_NAME, SandboxModel
+from headgate.security import Access
 from headgate.signals import Signals, tell
 from headgate.system_prompt import SystemPrompt
 
@@ -66,7 +67,7 @@ async def start_sandbox(settings: Settings, listen: str) -> RunningSandbox:
     face = HttpFace(
         door,
         _intake(settings),
-        identify=Identity(settings.callers.trusted_peers).of,
+        access=Access(settings.callers, Identity(settings.callers.trusted_peers)),
         options=_options(settings),
     )
     try:
@@ -97,8 +98,7 @@ async def _serve(settings: Settings) -> int:
     tell(f"sandbox at {sandbox.url} (a page for browsers; the API is {sandbox.url}/api)")
     tell(f"limits: {limits_in_words(settings)}")
     await signals.first.wait()
-    await signals.unless_again(sandbox.aclose(settings.server.grace))
-    return 0
+    return await signals.unless_again(sandbox.aclose(settings.server.grace))
 
 
 def page(settings: Settings) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the schedule lives: in this process, or later beside others who share the limit."""
+"""Where the schedule lives: in this process; `shared_store` has the one that others share."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Store(Protocol):
 
     All instants are this process's monotonic seconds, whatever clock the store keeps, and every
     answer is at once: nothing is awaited between a decision and its record.
-    A store in another process fetches its grants (future instants) ahead, in tasks of its own
-    that no cancelled call can take along; it answers from those, says `inf` while it has none,
-    and tells the door to step when one has come. A grant that is met too late is not used.
+    A store that shares the schedule with other processes answers from grants (future instants)
+    that were fetched ahead, by a task that no cancelled call can take along, and says `inf` while
+    it has none. A grant that is met too late is not used.
 
     Attributes:
         interval: seconds between two slots in the long run; 0: no pace.
@@ -42,6 +42,12 @@ class Store(Protocol):
 
     def forecast(self, now: float, ahead: int) -> float:
         """The instant of the slot behind the next `ahead` ones, if nothing moves the schedule."""
+
+    def soonest(self, now: float, ahead: int) -> float:
+        """As `forecast`, but never too late: others who share the limit may want nothing."""
+
+    def expect(self, now: float, waiting: int) -> None:
+        """So many attempts would take a slot at once; a shared store fetches for them."""
 
     def take(self, now: float) -> Slot:
         """Holds the next slot, which `next_slot` said is due, for one attempt."""
@@ -91,6 +97,12 @@ class MemoryStore:
     def forecast(self, now: float, ahead: int) -> float:
         plan = self._plan(now)
         return plan.nth(max(now, self._cooldown, plan.earliest()), ahead)
+
+    def soonest(self, now: float, ahead: int) -> float:
+        return self.forecast(now, ahead)
+
+    def expect(self, now: float, waiting: int) -> None:
+        """Nothing is fetched: all slots are here."""
 
     def take(self, now: float) -> Slot:
         slot = Slot(now)

@@ -74,6 +74,11 @@ class Throttle:
         )
 
     @property
+    def fetches(self) -> bool:
+        """Slots come from a schedule that others share: even a free one takes a moment."""
+        return not self._store.exact
+
+    @property
     def waiting(self) -> int:
         return len(self._room)
 
@@ -153,6 +158,8 @@ class Throttle:
     def next_wakeup(self, now: float) -> float | None:
         """The instant at which `step` has something to do, if nothing else happens; or None."""
         now = self._tick(now)
+        # With the cap reached a slot would pass unused.
+        self._store.expect(now, int(min(len(self._room), max(0, self._flight.free))))
         if self._over:
             return now
         if not self._room:
@@ -291,7 +298,7 @@ class Throttle:
         self._slack = math.inf
 
         def fits(ticket: Ticket, ahead: int) -> bool:
-            slack = ticket.patience.until - self._store.forecast(now, ahead)
+            slack = ticket.patience.until - self._store.soonest(now, ahead)
             if slack < 0:
                 return False
             self._slack = min(self._slack, slack)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from headgate.throttle.throttle import Throttle
     from headgate.throttle.ticket import Ticket
 
+FETCH = 0.02
+"""Seconds within which a free slot is usually fetched from a shared schedule."""
+
 
 class Turnstile:
     """Lets tickets of one Throttle wait, and wakes them when the Throttle says so.
@@ -114,14 +117,22 @@ class Turnstile:
 
     async def _wait(self, ticket: Ticket, on_queued: Callable[[Callable[[], Place]], None]) -> None:
         future = self._waiting[ticket] = asyncio.get_running_loop().create_future()
-        on_queued(lambda: self._place(ticket))
         self.turn()
         try:
-            await future
+            if not await self._is_over_soon(ticket, future):
+                on_queued(lambda: self._place(ticket))
+                await future
         finally:
             self._waiting.pop(ticket, None)
         if ticket.phase is Phase.REFUSED and ticket.error is not None:
             raise ticket.error
+
+    async def _is_over_soon(self, ticket: Ticket, future: asyncio.Future[None]) -> bool:
+        """A slot that only has to be fetched is no wait that a caller should hear of."""
+        if not self.throttle.fetches or self.throttle.outlook(ticket, self._clock()).position > 1:
+            return future.done()
+        await asyncio.wait({future}, timeout=FETCH)
+        return future.done()
 
     def _place(self, ticket: Ticket) -> Place:
         """Told to a caller, so a drain keeps the promise that this is."""

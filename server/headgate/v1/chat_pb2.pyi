@@ -208,6 +208,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """UNAVAILABLE: this server is going away; another one will help."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 17
     """INTERNAL: a fault of the gateway's; its log has it under the request id."""
+    ERROR_REASON_IDEMPOTENCY_MISMATCH: _ErrorReason.ValueType  # 18
+    """INVALID_ARGUMENT: the idempotency key is in use for another method or body."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason has every reason that google.rpc.ErrorInfo of the domain "headgate" can carry, and
@@ -254,6 +256,8 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 16
 """UNAVAILABLE: this server is going away; another one will help."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 17
 """INTERNAL: a fault of the gateway's; its log has it under the request id."""
+ERROR_REASON_IDEMPOTENCY_MISMATCH: ErrorReason.ValueType  # 18
+"""INVALID_ARGUMENT: the idempotency key is in use for another method or body."""
 global___ErrorReason = ErrorReason
 
 @typing.final
@@ -302,6 +306,7 @@ class ChatRequest(google.protobuf.message.Message):
     USER_FIELD_NUMBER: builtins.int
     SYSTEM_PROMPT_FIELD_NUMBER: builtins.int
     SCHEDULING_FIELD_NUMBER: builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     LABELS_FIELD_NUMBER: builtins.int
     EXTRA_FIELD_NUMBER: builtins.int
     model: builtins.str
@@ -349,6 +354,29 @@ class ChatRequest(google.protobuf.message.Message):
     """Log probabilities: unset is off; n asks for those of the n most likely tokens, 0 to 20."""
     user: builtins.str
     """The caller's end user, an opaque id. It goes upstream, for the upstream's abuse detection."""
+    idempotency_key: builtins.str
+    """Makes a question cost one upstream call, however often it is sent: several calls at once share
+    it, and a caller that lost its connection finds it again. 1 to 255 visible ASCII characters;
+    empty: the call is on its own. Take a fresh random key, such as a UUID, for each question:
+    whoever counts as the same caller and knows the key gets the answer.
+
+    Calls of one caller with the same key share one call while it waits, while it runs, and for the
+    server's `idempotency.keep` (60 s) after it has ended well. Chat gets the same answer; every
+    StreamChat gets all deltas from the first, with the same positions.
+    Method and body must be the same, else INVALID_ARGUMENT with IDEMPOTENCY_MISMATCH; the deadline,
+    `stream_options`, `scheduling` and `labels` may differ. The call stands in line as the one that
+    came first asked for; each caller has its own deadline.
+
+    Whoever cancels ends nobody else's call. When the last has left, the upstream call goes on for
+    `idempotency.linger` (0 s), so that a caller that comes back finds it.
+    A failure is everybody's and is not kept: the next call with that key is made anew. So it is
+    when the answer has outgrown `idempotency.max_stream_bytes` and cannot be given from its first
+    delta any more. A reader that is behind another one by so much is aborted (STREAM_INTERRUPTED,
+    cause "reader_behind"), and the others go on.
+
+    The metadata `idempotency-key` says the same; where both are set they must be equal. Calls are
+    joined within one server process, so where there are several, route by that metadata.
+    """
     @property
     def messages(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ChatMessage]:
         """The conversation so far, oldest first. Required: at least one message."""
@@ -385,10 +413,7 @@ class ChatRequest(google.protobuf.message.Message):
 
     @property
     def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """21 is meant for an idempotency key; it comes together with what it does.
-
-        Names and values for the gateway's logs and traces. Never sent upstream.
-        """
+        """Names and values for the gateway's logs and traces. Never sent upstream."""
 
     @property
     def extra(self) -> google.protobuf.struct_pb2.Struct:
@@ -420,11 +445,12 @@ class ChatRequest(google.protobuf.message.Message):
         user: builtins.str = ...,
         system_prompt: global___SystemPrompt | None = ...,
         scheduling: global___Scheduling | None = ...,
+        idempotency_key: builtins.str = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         extra: google.protobuf.struct_pb2.Struct | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "extra", b"extra", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "response_format", b"response_format", "scheduling", b"scheduling", "seed", b"seed", "stream_options", b"stream_options", "system_prompt", b"system_prompt", "temperature", b"temperature", "tool_choice", b"tool_choice", "top_p", b"top_p"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "extra", b"extra", "frequency_penalty", b"frequency_penalty", "labels", b"labels", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "reasoning_effort", b"reasoning_effort", "response_format", b"response_format", "scheduling", b"scheduling", "seed", b"seed", "stop", b"stop", "stream_options", b"stream_options", "system_prompt", b"system_prompt", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p", "user", b"user"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_frequency_penalty", b"_frequency_penalty", "_logprobs", b"_logprobs", "_max_tokens", b"_max_tokens", "_n", b"_n", "_parallel_tool_calls", b"_parallel_tool_calls", "_presence_penalty", b"_presence_penalty", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "extra", b"extra", "frequency_penalty", b"frequency_penalty", "idempotency_key", b"idempotency_key", "labels", b"labels", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "n", b"n", "parallel_tool_calls", b"parallel_tool_calls", "presence_penalty", b"presence_penalty", "reasoning_effort", b"reasoning_effort", "response_format", b"response_format", "scheduling", b"scheduling", "seed", b"seed", "stop", b"stop", "stream_options", b"stream_options", "system_prompt", b"system_prompt", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_p", b"top_p", "user", b"user"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_frequency_penalty", b"_frequency_penalty"]) -> typing.Literal["frequency_penalty"] | None: ...
     @typing.overload

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from cancels import cancels
-from faults import cut, faults
+from endings import cut, faults
+from joins import joins
 from lines import full_queue, thousand
 from pace import hammering, hopeless, prediction
+from replicas import clock, killed, slow, stopped
 from scene import ROOT
+from store_cost import store_cost
 from storms import storms
 from table import Row, save, show, table
+from workers import worker_killed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,6 +44,13 @@ def parts(*, quick: bool) -> dict[str, Part]:
         "cut": lambda: cut(10 if quick else 1),
         "faults": faults,
         "storms": lambda: storms(30 * share, 200),
+        "replica_killed": lambda: killed(20 if quick else 60, runs),
+        "worker_killed": lambda: worker_killed(20 if quick else 60, runs),
+        "store_stopped": lambda: stopped(10, runs),
+        "store_slow": lambda: slow(10, runs),
+        "clock": lambda: clock(20 if quick else 60),
+        "store_cost": lambda: store_cost(5, runs),
+        "joins": joins,
     }
 
 

@@ -173,14 +173,16 @@ async def recorder(port: int = 0) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def gateway(
-    upstream: int, *flags: str
+    upstream: int, *flags: str, environment: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """The process and its address."""
+    """The process and its address; what the environment has is added to ours."""
     url = f"http://127.0.0.1:{upstream}/v1/chat/completions"
     common = ("--listen", "127.0.0.1:0", "--upstream", url)
     trusted = ("--callers.trusted_peers", "127.0.0.0/8")
     arguments = ("-m", "headgate", "serve", *common, *trusted, *flags)
-    process = await _start(*arguments, stderr=asyncio.subprocess.PIPE)
+    process = await _start(
+        *arguments, environment=environment or {}, stderr=asyncio.subprocess.PIPE
+    )
     assert process.stderr is not None
     said = process.stderr
     reading: asyncio.Task[None] | None = None
@@ -202,10 +204,12 @@ def free_port() -> int:
         return port
 
 
-async def _start(*arguments: str, **pipes: Any) -> asyncio.subprocess.Process:
-    environment = clean_environment() | {"PYTHONPATH": str(ROOT / "tests")}
+async def _start(
+    *arguments: str, environment: dict[str, str] | None = None, **pipes: Any
+) -> asyncio.subprocess.Process:
+    ours = clean_environment() | {"PYTHONPATH": str(ROOT / "tests")}
     return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=environment, **pipes
+        sys.executable, *arguments, env=ours | (environment or {}), **pipes
     )
 
 

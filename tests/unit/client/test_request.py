@@ -39,6 +39,7 @@ def built(**params: Any) -> pb.ChatRequest:
         ({"parallel_tool_calls": False}, pb.ChatRequest(parallel_tool_calls=False)),
         ({"reasoning_effort": "low"}, pb.ChatRequest(reasoning_effort="low")),
         ({"logprobs": 0}, pb.ChatRequest(logprobs=0)),
+        ({"idempotency_key": "k-1"}, pb.ChatRequest(idempotency_key="k-1")),
         ({"user": "u"}, pb.ChatRequest(user="u")),
         ({"labels": {"team": "a"}}, pb.ChatRequest(labels={"team": "a"})),
         ({"priority": 3}, pb.ChatRequest(scheduling=pb.Scheduling(priority=3))),

@@ -342,6 +342,7 @@ def test_the_command_line() -> None:
     assert parse_options([]) == Options()
     every = ["--target", "t:1", "--system", "s", "--model", "m", "--temperature", "0.5"]
     every += ["--tls", "--ca-file", "/ca", "--token-file", "/token"]
+    every += ["--cert-file", "/cert", "--key-file", "/key"]
     assert parse_options(every) == Options(
         target="t:1",
         system="s",
@@ -349,6 +350,8 @@ def test_the_command_line() -> None:
         temperature=0.5,
         tls=True,
         ca_file=Path("/ca"),
+        cert_file=Path("/cert"),
+        key_file=Path("/key"),
         token_file=Path("/token"),
     )
 
@@ -365,10 +368,10 @@ def test_without_the_extra_one_line_says_how_to_get_it(
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--token-file and --ca-file that cannot be read exit 2 and name the file."""
+    """Files that cannot be read exit 2 and are named."""
     gone = tmp_path / "gone"
-    for option in ("--token-file", "--ca-file"):
-        assert main([option, str(gone)]) == 2
+    for options in (["--token-file"], ["--ca-file"], ["--cert-file", str(gone), "--key-file"]):
+        assert main([*options, str(gone)]) == 2
         expected = f"headgate-chat: cannot read {gone}: No such file or directory\n"
         assert capsys.readouterr().err == expected
 

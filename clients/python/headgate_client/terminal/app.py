@@ -85,14 +85,17 @@ def _params(options: Options, *, at_terminal: bool) -> CallParams:
 
 
 def _client(options: Options) -> Client:
-    roots = options.ca_file.read_bytes() if options.ca_file else None
-    secure = options.tls or options.ca_file is not None
+    files = (options.ca_file, options.cert_file, options.key_file)
+    usual = options.tls and files == (None, None, None)
     token = (
         options.token_file.read_bytes().decode("ascii", "replace") if options.token_file else None
     )
     return Client(
         options.target,
-        credentials=grpc.ssl_channel_credentials(roots) if secure else None,
+        ca=options.ca_file,
+        cert=options.cert_file,
+        key=options.key_file,
+        credentials=grpc.ssl_channel_credentials() if usual else None,
         token=None if token is None else token.strip(),
     )
 

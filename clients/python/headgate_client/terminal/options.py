@@ -29,6 +29,8 @@ class Options:
     temperature: float | None = None
     tls: bool = False
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     token_file: Path | None = None
 
 
@@ -46,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--temperature", type=float, metavar="T", help="0.0 to 2.0; default: the upstream's")
     add("--tls", action="store_true", help="use TLS with the system's root certificates")
     add("--ca-file", type=Path, metavar="PEM", help="use TLS with these root certificates")
+    add("--cert-file", type=Path, metavar="PEM", help="this client's own certificate")
+    add("--key-file", type=Path, metavar="PEM", help="the key of that certificate")
     add("--token-file", type=Path, metavar="FILE", help="send the token in this file")
     add("--version", action="version", version=f"headgate-chat {__version__}")
     return parser

@@ -1,0 +1,1 @@
+"""The join door: calls with one idempotency key share one call upstream."""

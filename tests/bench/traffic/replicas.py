@@ -245,7 +245,8 @@ async def clock(seconds: float) -> AsyncIterator[Row]:
             "LD_PRELOAD": str(found),
             "FAKETIME_TIMESTAMP_FILE": str(set_to),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_NO_CACHE": "1",
+            # Else it reads that file whenever somebody asks what time it is.
+            "FAKETIME_CACHE_DURATION": "1",
         }
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(own_redis())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headgate.throttle.courier import BEAT, SETTLE
+from headgate.throttle.courier import BEAT
 from headgate.throttle.ledger import LedgerError, Standing
 from headgate.throttle.pacer import Pace
 from support.members import TIMEOUT, Keeper, Member
@@ -86,7 +86,7 @@ def test_who_comes_back_first_waits_until_all_had_their_try() -> None:
             await asyncio.sleep(0.01)
         count = len(one.starts)
         await asyncio.wait(calls, timeout=4)
-        assert min(one.starts[count:]) >= back + SETTLE * TIMEOUT - PACE.margin
+        assert min(one.starts[count:]) >= back + 3 * TIMEOUT - PACE.margin
 
     scene(play)
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from headgate.throttle.ledger import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable, Coroutine
 
     from headgate.throttle.ledger import Ledger
     from headgate.throttle.shared_store import SharedStore
+
+T = TypeVar("T")
 
 BEAT = 5.0
 """Seconds without a call after which a member says that it lives."""
@@ -90,11 +92,9 @@ class Courier:
         """Leave the schedule to the others."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._timeout):
-                await self._ledger.aclose()
+            await asyncio.wait({self._task})
+        with suppress(LedgerError):
+            await self._in_time(self._ledger.aclose())
 
     async def _run(self) -> None:
         while True:
@@ -121,17 +121,14 @@ class Courier:
     async def _run_errands(self) -> None:
         store, now = self._store, self._clock()
         if (until := store.take_untold()) is not None and until > now:
-            async with _in_time(self._timeout):
-                await self._ledger.pause(until)
+            await self._in_time(self._ledger.pause(until))
         if surplus := store.take_surplus(now):
-            async with _in_time(self._timeout):
-                await self._ledger.give_back(surplus)
+            await self._in_time(self._ledger.give_back(surplus))
         count = store.ask(self._clock())
         if count or now >= self._beat_at:
             self._beat_at = now + BEAT
             sent = self._clock()
-            async with _in_time(self._timeout):
-                standing = await self._ledger.reserve(count, store.lead)
+            standing = await self._in_time(self._ledger.reserve(count, store.lead))
             arrived = self._clock()
             store.hear(standing, arrived, arrived - sent)
 
@@ -146,10 +143,9 @@ class Courier:
         lost_at, self._lost_at = self._lost_at, None
         away = lost_at is not None and (store.went_alone or sent - lost_at > self._timeout)
         try:
-            async with _in_time(self._timeout):
-                # Whoever is back first waits until all others had their try, too.
-                settle = SETTLE * self._timeout if away else 0.0
-                standing = await self._ledger.join(latest=store.latest, settle=settle)
+            # Whoever is back first waits until all others had their try, too.
+            settle = SETTLE * self._timeout if away else 0.0
+            standing = await self._in_time(self._ledger.join(latest=store.latest, settle=settle))
         except LedgerError:
             self._lost_at = lost_at
             raise
@@ -158,6 +154,23 @@ class Courier:
         store.hear(standing, arrived, arrived - sent)
         if lost_at is not None:
             log.info("store_found", store=self.name, lost_for=round(arrived - lost_at, 3))
+
+    async def _in_time(self, call: Coroutine[Any, Any, T]) -> T:
+        """The call is a task of its own: a library may lose a cancellation, and with it our time.
+
+        Raises:
+            LedgerError: the call's own, or no answer in time; what still comes is not heard.
+        """
+        task = asyncio.create_task(call)
+        try:
+            await asyncio.wait({task}, timeout=self._timeout)
+            if not task.done():
+                raise LedgerError(f"no answer within {self._timeout:g} s")
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_forget)
+        return task.result()
 
     def _lose(self, error: LedgerError) -> None:
         now = self._clock()
@@ -177,10 +190,7 @@ class Courier:
         self._turn()
 
 
-@asynccontextmanager
-async def _in_time(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise LedgerError(f"no answer within {seconds:g} s") from None
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Whatever came of it: nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()

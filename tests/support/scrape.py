@@ -56,7 +56,7 @@ class Scrape:
 async def scrape(address: str | None, accept: str = "") -> Scrape:
     """Ask a metrics port."""
     text = await page(address, "/metrics", accept)
-    return Scrape(open_metrics(text) if accept else prometheus_text(text))
+    return Scrape(open_metrics(text) if accept else prometheus_text(text))  # type: ignore[no-untyped-call]
 
 
 async def state(address: str | None) -> Any:

@@ -189,13 +189,19 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
         ),
         (
             ["serve", "--upstream.api_key", "k"],
-            "no option --upstream.api_key; upstream.api_key is a secret and has no flag, because"
-            " process lists show flags; set HEADGATE_UPSTREAM__API_KEY or --upstream.api_key_file",
+            (
+                "no option --upstream.api_key; upstream.api_key is a secret and has no flag,"
+                " because process lists show flags; set HEADGATE_UPSTREAM__API_KEY or"
+                " --upstream.api_key_file"
+            ),
         ),
         (
             ["serve", "--upstream.headers=X: k"],
-            "no option --upstream.headers; upstream.headers is a secret and has no flag, because"
-            " process lists show flags; set HEADGATE_UPSTREAM__HEADERS or headers in [upstream]",
+            (
+                "no option --upstream.headers; upstream.headers is a secret and has no flag,"
+                " because process lists show flags; set HEADGATE_UPSTREAM__HEADERS or headers in"
+                " [upstream]"
+            ),
         ),
         (["serve", "--throttle.rate"], "Option '--throttle.rate' requires an argument."),
         (["serve", "extra"], "Got unexpected extra argument (extra)"),

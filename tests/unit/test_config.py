@@ -124,7 +124,6 @@ def test_names_and_defaults_are_the_documented_ones() -> None:
         "server.max_connection_age": math.inf,
         "server.max_connection_age_grace": math.inf,
         "server.max_concurrent_streams": 1024,
-        "metrics.listen": None,
         "sandbox.token_interval": 0.03,
     }
 

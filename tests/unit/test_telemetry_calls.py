@@ -103,7 +103,7 @@ def test_only_what_we_refuse_is_a_refusal(error: HeadgateError) -> None:
 async def test_a_cancelled_call_whose_time_was_over_met_its_deadline(
     left_at: float, code: str, reason: str
 ) -> None:
-    """gRPC cancels at the deadline too, and does not say that it was that."""
+    """GRPC cancels at the deadline too, and does not say that it was that."""
     metered, inside = Metered(), asyncio.Event()
 
     async def run() -> None:

@@ -37,13 +37,9 @@ class RetryBudget:
     )
 
     def __init__(self, share: float = 0.2, floor: float = 10.0) -> None:
-        for name, value in (("budget", share), ("budget_floor", floor)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"retry.{name} is {value:g}; it must be 0 or more")
         self.spent = 0
         self.denied = 0
-        self._share = share
-        self._floor = floor
+        self.change(share, floor)
         self._share_account = 0.0
         self._floor_account = self._floor_limit
         self._now = -math.inf
@@ -52,6 +48,14 @@ class RetryBudget:
     def __repr__(self) -> str:
         share, floor = self._share_account, self._floor_account
         return f"<RetryBudget [{share:.1f} by share | {floor:.1f} by floor]>"
+
+    def change(self, share: float, floor: float) -> None:
+        """Another share and floor from now on; what is in the accounts stays there."""
+        for name, value in (("budget", share), ("budget_floor", floor)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"retry.{name} is {value:g}; it must be 0 or more")
+        self._share = share
+        self._floor = floor
 
     def call(self, now: float) -> None:
         """A call came in for the first time."""

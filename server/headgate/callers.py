@@ -62,6 +62,18 @@ class CallersDoor:
             async with self._inner.open(call) as chunks:
                 yield chunks
 
+    def change(self, inner: Upstream, settings: CallersSettings) -> None:
+        """Other limits and other doors within, for the calls that come from now on.
+
+        Who waits for its allowance stays in line, and what was used of it counts.
+        """
+        self._inner, self._settings = inner, settings
+        for caller, turnstile in self._turnstiles.items():
+            limits = settings.of(caller)
+            turnstile.change(
+                _pace(limits), max_in_flight=limits.max_in_flight, max_queue=limits.max_queue
+            )
+
     def drain(self, seconds: float) -> None:
         """Refuse all who wait for their own allowance."""
         for turnstile in self._turnstiles.values():
@@ -71,12 +83,9 @@ class CallersDoor:
         turnstile = self._turnstiles.pop(caller, None)
         if turnstile is None:
             self._forget_idle()
-            pace = Pace(
-                rate=limits.rate, min_interval=limits.min_interval, burst=limits.burst, margin=0.0
-            )
             turnstile = Turnstile(
                 Throttle(
-                    MemoryStore(pace),
+                    MemoryStore(_pace(limits)),
                     max_in_flight=limits.max_in_flight,
                     max_queue=limits.max_queue,
                 )
@@ -91,6 +100,10 @@ class CallersDoor:
         for caller in list(islice(self._turnstiles, 2)):
             if self._turnstiles[caller].rested:
                 del self._turnstiles[caller]
+
+
+def _pace(limits: CallerLimits) -> Pace:
+    return Pace(rate=limits.rate, min_interval=limits.min_interval, burst=limits.burst, margin=0.0)
 
 
 def _unlimited(limits: CallerLimits) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from importlib import resources
@@ -18,6 +19,7 @@ from headgate.config import (
     StartError,
     effective,
     load,
+    log_warnings,
     parse_address,
     plain_text_warnings,
 )
@@ -26,6 +28,7 @@ from headgate.flags import ReflectionOption, SettingsCommand, given, setting_opt
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+_CANNOT_WRITE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG})
 _ALL = frozenset(Settings.model_fields)
 _OF_THE_SANDBOX = frozenset({"listen", "http", "callers", "system_prompt", "server", "sandbox"})
 _RULES = """
@@ -38,6 +41,9 @@ file, the file over the defaults in brackets. Durations are seconds, "no limit" 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 2 for a wrong setting, flag or address."""
+    # Before gRPC is imported anywhere: it would tell of every handshake that fails, and strangers
+    # can fail as often as they like.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         status = _headgate.main(arguments, prog_name="headgate", standalone_mode=False)
     except click.ClickException as error:
@@ -48,7 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        return _speechless(error)
     return status if isinstance(status, int) else 0
+
+
+def _speechless(error: OSError) -> int:
+    """What is written to standard output gets nowhere: a full disk, or a reader that has left."""
+    # Else the interpreter tries again at its end, and fails in its own words.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno != errno.EPIPE:
+        click.echo(f"headgate: cannot write: {(error.strerror or '').lower()}", err=True)
+    return 1
 
 
 def _refuse(*lines: str) -> int:
@@ -126,15 +145,17 @@ def _serve(*, sandbox: bool, **values: Any) -> int:
     settings = _gateway_settings(values, sandbox=sandbox)
     if settings.upstream.url is None and not sandbox:
         raise ConfigError([_NO_UPSTREAM])
-    # gRPC tells of every failed handshake otherwise, and strangers can fail as often as they like.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+    def load() -> Settings:
+        return _gateway_settings(values, sandbox=sandbox)
+
     if settings.server.workers > 1:
         from headgate.workers.supervisor import supervise  # noqa: PLC0415 - few need it
 
-        return supervise(settings, sandbox=sandbox)
+        return supervise(settings, sandbox=sandbox, load=load)
     from headgate.server import serve  # noqa: PLC0415 - gRPC takes long to import
 
-    return serve(settings, sandbox=sandbox)
+    return serve(settings, sandbox=sandbox, load=load)
 
 
 @_command("check", _ALL, _sandbox_flag(), ReflectionOption())
@@ -161,7 +182,7 @@ def _gateway_settings(values: dict[str, Any], *, sandbox: bool) -> Settings:
     from headgate.security.security import check_files  # noqa: PLC0415 - takes long to import
 
     check_files(settings)
-    for line in plain_text_warnings(settings):
+    for line in [*plain_text_warnings(settings), *log_warnings(settings.log)]:
         click.echo(f"headgate: {line}", err=True)
     return settings
 

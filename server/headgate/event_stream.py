@@ -63,6 +63,7 @@ class EventStream:
         if not self._started:
             self._started = True
             await self._write(started_event(chunk.head or Head(), time.time()))
+        self._progress.heard(chunk)
         for delta in merge(chunk.deltas):
             self.position += delta.count
             await self._write(delta_event(delta, self.position))
@@ -99,8 +100,9 @@ class EventStream:
                 notifier.exception()  # the main writer meets the same fault and reports it
 
     def close(self) -> None:
-        """Drop the timer."""
+        """Drop the timer, and say how far it came."""
         self._timer.close()
+        self._progress.deltas = self.position
 
     async def _write(self, event: pb.StreamChatResponse) -> None:
         try:

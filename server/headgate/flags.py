@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import click
 
 from headgate.config.defaults import default_text
-from headgate.config.names import SETTINGS, Setting, nearest, variable
+from headgate.config.names import SETTINGS, Setting, flag, nearest, variable
 from headgate.config.sections import SECRETS
 
 if TYPE_CHECKING:
@@ -22,14 +22,23 @@ class SettingsCommand(click.Command):
     """A command whose parameters are settings; an unknown flag names the nearest known one."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        written = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            flag = error.option_name
-            near = nearest(tuple(flag.lstrip("-").replace("-", "_").split(".")))
-            if near in SECRETS:
-                raise click.UsageError(f"no option {flag}; {_how_else(near)}") from None
-            raise click.UsageError(f"no option {flag}; did you mean --{near}?") from None
+            name = error.option_name
+            words = (word.partition("=")[0] for word in written)  # a value may be a secret
+            given = next((word for word in words if _normal(word) == name), name)
+            raise click.UsageError(f"no option {given}; {self._advice(name)}") from None
+
+    def _advice(self, name: str) -> str:
+        near = nearest(tuple(name.lstrip("-").split(".")))
+        if near in SECRETS:
+            return _how_else(near)
+        ours = (option.setting for option in self.params if isinstance(option, SettingOption))
+        if near and near in ours:
+            return f"did you mean {flag(near)}?"
+        return f"`headgate {self.name} --help` lists all"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -46,10 +55,9 @@ class SettingOption(click.Option):
     """The flag of one setting; its value stays text until the settings are validated."""
 
     def __init__(self, setting: Setting) -> None:
-        name = setting.name if setting.section else setting.name.replace("_", "-")
         short = [_SHORT[setting.name]] if setting.name in _SHORT else []
         super().__init__(
-            [_parameter(setting.name), *short, f"--{name}"],
+            [_parameter(setting.name), *short, flag(setting.name)],
             metavar=_metavar(setting.field.annotation),
             help=f"{setting.field.description}  [{default_text(setting)}]",
         )
@@ -87,6 +95,11 @@ def given(values: dict[str, Any]) -> dict[str, object]:
     if values.get("server__reflection_flag") is not None:
         flags["server.reflection"] = values["server__reflection_flag"]
     return flags
+
+
+def _normal(word: str) -> str:
+    """`--http-listne` as click names it: with underscores."""
+    return word[:2] + word[2:].replace("-", "_")
 
 
 def _how_else(secret: str) -> str:

@@ -8,105 +8,35 @@ from typing import TYPE_CHECKING, Literal
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from headgate.backoff import Backoff
-from headgate.budget import RetryBudget
-from headgate.callers import CallersDoor
 from headgate.config import StartError
-from headgate.grpc_face import ChatServicer, add_chat_service
+from headgate.corridor import Corridor
+from headgate.grpc_face import ChatServicer, add_chat_service, add_unknown
 from headgate.health import Health
 from headgate.http_face import HttpFace, HttpOptions
 from headgate.http_upstream import HttpUpstream
+from headgate.identity import Identity
 from headgate.intake import Intake
-from headgate.join.door import JoinDoor
 from headgate.listen import bind, cannot_listen, start_http
+from headgate.record import Record
 from headgate.reflection import add_reflection
-from headgate.retry import RetryDoor
 from headgate.security import Security
 from headgate.shared_schedule import SharedSchedule, pace_of
 from headgate.system_prompt import SystemPrompt
-from headgate.telemetry.house import Limits
 from headgate.telemetry.page import MetricsPage
 from headgate.telemetry.store import StoreWatch
 from headgate.telemetry.telemetry import Quiet, Telemetry
-from headgate.throttle.door import ThrottleDoor
 from headgate.throttle.store import MemoryStore
-from headgate.throttle.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from headgate.config import Settings, ThrottleSettings
     from headgate.throttle.ledger import Ledger
-    from headgate.throttle.store import Store
-    from headgate.upstream import Upstream
 
 # A queued call that fails before its client has seen GOAWAY comes back to this very server.
 GOAWAY_HEAD_START = 0.05
 LAST_WORDS = 2.0
+# For clients to see GOAWAY, and to send no call on a connection that is about to be closed.
+BYSTANDERS = 0.5
 FOREVER = 1e9
-
-
-class Corridor:
-    """The doors around an upstream, wired in one place.
-
-    Attributes:
-        entrance: the outermost door, which the faces open.
-    """
-
-    def __init__(
-        self, settings: Settings, upstream: Upstream, store: StoreWatch, telemetry: Quiet
-    ) -> None:
-        retry, throttle = settings.retry, settings.throttle
-        backoff = Backoff(
-            initial=retry.initial_backoff,
-            maximum=retry.max_backoff,
-            multiplier=retry.backoff_multiplier,
-        )
-        self._turnstile = telemetry.turnstile(_throttle(throttle, store.store))
-        budget = RetryBudget(retry.budget, retry.budget_floor)
-        telemetry.look_at(budget, store, Limits(throttle.max_in_flight, throttle.max_queue))
-        # Read from the bottom: a call passes the last one first.
-        door: Upstream = ThrottleDoor(
-            upstream,
-            self._turnstile,
-            settings.callers,
-            max_wait=throttle.max_wait,
-            backoff=backoff,
-        )
-        door = RetryDoor(
-            door,
-            max_attempts=retry.max_attempts,
-            backoff=backoff,
-            budget=budget,
-            max_wait=throttle.max_wait,
-        )
-        self._callers = CallersDoor(door, settings.callers)
-        self._joins = JoinDoor(telemetry.behind_keys(self._callers), settings.idempotency)
-        self.entrance: Upstream = self._joins
-
-    @property
-    def turn(self) -> Callable[[], None]:
-        """Lets the throttle do what has become due."""
-        return self._turnstile.turn
-
-    def drain(self, seconds: float) -> None:
-        """Refuse who waits, but for those who were told so and start within `seconds`."""
-        self._joins.drain()
-        self._callers.drain(seconds)
-        self._turnstile.drain(seconds)
-
-    async def aclose(self) -> None:
-        """End the joined calls, which run in tasks of their own."""
-        await self._joins.aclose()
-
-
-def _throttle(settings: ThrottleSettings, store: Store) -> Throttle:
-    return Throttle(
-        store,
-        max_in_flight=settings.max_in_flight,
-        max_queue=settings.max_queue,
-        max_cooldown=settings.max_cooldown,
-    )
 
 
 class Gateway:
@@ -137,12 +67,13 @@ class Gateway:
         named = settings.callers.overrides
         self.telemetry = Telemetry(named) if settings.metrics.listen else Quiet()
         upstream = settings.upstream
-        self._upstream = HttpUpstream(upstream, upstream.read_api_key(), self.telemetry.hear)
+        self._record = Record(settings, self.telemetry)
+        self._upstream = HttpUpstream(upstream, upstream.read_api_key(), self._record.hear)
         self._schedule = SharedSchedule.of(settings, ledger)
         store = _watched(self._schedule, settings.throttle)
         self._corridor = Corridor(settings, self._upstream, store, self.telemetry)
         self.security = Security(settings)
-        self._intake = make_intake(settings)
+        self._intake = Intake(*_rules(settings))
         self._health = Health()
         self._server = grpc.aio.server(options=_server_options(settings, shared=shared_port))
         self._chat = self._add_services()
@@ -160,12 +91,15 @@ class Gateway:
         Raises:
             StartError: an address cannot be had, or the store that is required.
         """
-        if self._schedule is not None:
-            await self._schedule.start(self._corridor.turn)
         try:
+            if self._schedule is not None:
+                await self._schedule.start(self._corridor.turn)
             await self.security.start()
             await self._listen()
-        except StartError:
+        except (StartError, asyncio.CancelledError):
+            await self._server.stop(None)
+            if self._http is not None:
+                await self._http.stop(0)
             await self._leave()
             raise
         self._health.serve()
@@ -177,19 +111,13 @@ class Gateway:
         tls = certificate.grpc_credentials() if certificate else None
         self.grpc_address = bind(self._server, listen, shared=shared, tls=tls)
         await self._server.start()
-        try:
-            if self._http is not None and http_listen is not None:
-                context = certificate.http_context() if certificate else None
-                self.http_address = await start_http(
-                    self._http, http_listen, shared=shared, tls=context
-                )
-            await self._answer_probes()
-            await self._show_metrics()
-        except StartError:
-            await self._server.stop(None)
-            if self._http is not None:
-                await self._http.stop(0)
-            raise
+        if self._http is not None and http_listen is not None:
+            context = certificate.http_context() if certificate else None
+            self.http_address = await start_http(
+                self._http, http_listen, shared=shared, tls=context
+            )
+        await self._answer_probes()
+        await self._show_metrics()
 
     async def _answer_probes(self) -> None:
         """Health checks alone, in plain text."""
@@ -214,6 +142,44 @@ class Gateway:
             self._page = None
             raise StartError(cannot_listen(listen, error)) from error
 
+    @property
+    def settings(self) -> Settings:
+        """As they hold now."""
+        return self._settings
+
+    @property
+    def time_to_stop(self) -> float:
+        """Seconds that `stop` with the configured grace may take."""
+        server = self._settings.server
+        return server.drain_delay + server.grace + 2 * LAST_WORDS
+
+    async def renew(self, settings: Settings) -> None:
+        """As `change`, and `refresh`."""
+        self.change(settings)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Read the files of `tls` and `auth` now, if they are new."""
+        for _ in range(2):  # they count from the second look on that finds them the same
+            await self.security.look()
+
+    def change(self, settings: Settings) -> None:
+        """Go on with other settings; running and queued calls stay.
+
+        Args:
+            settings: as `config.renewed` makes them: what cannot change live is as it was, and
+                nothing has to be read from a file any more.
+        """
+        upstream, callers = settings.upstream, settings.callers
+        self._settings = settings
+        self._upstream.change(upstream, upstream.read_api_key())
+        if self._schedule is not None:
+            self._schedule.change(settings.throttle)
+        self._corridor.change(settings)
+        self._intake.change(*_rules(settings))
+        self._record.change(settings)
+        self.security.access.change(callers, Identity(callers.trusted_peers))
+
     async def stop(self, grace: float) -> None:
         """Stop listening, let running calls finish within `grace` seconds, then close."""
         try:
@@ -230,6 +196,7 @@ class Gateway:
             await self._schedule.aclose()
         await self._upstream.aclose()
         self.telemetry.close()
+        await self._record.aclose()
         if self._page is not None:
             await self._page.aclose()
 
@@ -242,27 +209,32 @@ class Gateway:
         # Our own cut, which says why, comes before gRPC's, which does not.
         stopping = asyncio.create_task(self._server.stop(min(grace, FOREVER) + LAST_WORDS))
         await asyncio.sleep(min(grace, GOAWAY_HEAD_START))
+        self._health.close()
         self._corridor.drain(grace)
-        stops = [stopping, self._chat.finish(grace)]
+        stops = [self._chat.finish(grace)]
         if self._http is not None:
             stops.append(self._http.stop(grace))
-        await asyncio.gather(*stops)
+        await asyncio.gather(asyncio.sleep(BYSTANDERS), *stops)
+        # Who is left is no call: a watcher, say, or a peer that does not read our GOAWAY.
+        await self._server.stop(None)
+        await stopping
 
     def _add_services(self) -> ChatServicer:
         limits = self._settings.server
         chat = ChatServicer(
-            self._corridor.entrance,
+            self._record.entrance(self._corridor.entrance),
             self._intake,
             self.security.access,
             default_deadline=limits.default_deadline,
             max_deadline=limits.max_deadline,
             write_stall_timeout=limits.write_stall_timeout,
-            watch=self.telemetry.watch,
+            watch=self._record.watch,
         )
         add_chat_service(chat, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if limits.reflection:
             add_reflection(self._server, self.security.access)
+        add_unknown(self._server, self._record.unknown)
         return chat
 
     def _http_face(self) -> HttpFace:
@@ -279,11 +251,12 @@ class Gateway:
             max_idle=settings.server.max_connection_idle,
         )
         return HttpFace(
-            self._corridor.entrance,
+            self._record.entrance(self._corridor.entrance),
             self._intake,
             access=self.security.access,
             options=options,
-            watch=self.telemetry.watch,
+            watch=self._record.watch,
+            unknown=self._record.unknown,
         )
 
 
@@ -295,13 +268,11 @@ def _watched(schedule: SharedSchedule | None, settings: ThrottleSettings) -> Sto
     return StoreWatch(kind, schedule.store, schedule.courier)
 
 
-def make_intake(settings: Settings) -> Intake:
-    """The rules that both faces share, from the settings."""
+def _rules(settings: Settings) -> tuple[SystemPrompt, list[str]]:
+    """What both faces ask of requests."""
     prompt = settings.system_prompt
-    return Intake(
-        SystemPrompt(prompt.read_text(), prompt.mode, allow_override=prompt.allow_override),
-        settings.upstream.extra_allowed,
-    )
+    text = SystemPrompt(prompt.read_text(), prompt.mode, allow_override=prompt.allow_override)
+    return text, settings.upstream.extra_allowed
 
 
 def _whole(limit: float) -> int:

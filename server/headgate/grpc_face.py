@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import uuid
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,6 +25,8 @@ from headgate.hold import hold
 from headgate.intake import KEY_HEADER
 from headgate.notices import Notices
 from headgate.progress import unwatched
+from headgate.request_id import HEADER as REQUEST_ID
+from headgate.request_id import request_id_of
 from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.security.peer import grpc_peer
 from headgate.translate import RequestReader, extra_from_struct
@@ -34,7 +35,7 @@ from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 MIN_HEARTBEAT = 0.1
-MAX_REQUEST_ID = 128
 
 
 class Entry(NamedTuple):
@@ -95,9 +95,9 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     @guarded
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:  # noqa: N802 - the contract's name
         with self._watch("grpc", "Chat") as progress, self._calls.running():
-            entry = await self._enter(context, "Chat")
+            entry = await self._enter(context, "Chat", progress)
             call = self._admit(request, context, entry, progress, stream=False)
-            whole = await self._in_time(call, progress, self._answer(call))
+            whole = await self._in_time(call, progress, self._answer(call, progress))
             gateway = gateway_info(progress, system_prompt_applied=call.system_prompt_applied)
             return chat_response(whole, time.time(), gateway)
 
@@ -112,7 +112,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self, request: pb.ChatRequest, context: Context, progress: Progress
     ) -> None:
         clock = asyncio.get_running_loop().time
-        entry = await self._enter(context, "StreamChat")
+        entry = await self._enter(context, "StreamChat", progress)
         call = self._admit(request, context, entry, progress, stream=True)
         events = EventStream(
             context,
@@ -131,10 +131,11 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         finally:
             events.close()
 
-    async def _answer(self, call: Call) -> Chunk:
+    async def _answer(self, call: Call, progress: Progress) -> Chunk:
         whole = Chunk(deltas=[], finishes={}, extra={})
         async with self._corridor.open(call) as chunks:
             async for chunk in chunks:
+                progress.heard(chunk)
                 extend(whole, chunk)
         return whole
 
@@ -171,12 +172,15 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
                 raise StreamInterrupted("the server is shutting down", cause="draining") from error
             raise Draining from error
 
-    async def _enter(self, context: Context, method: str) -> Entry:
+    async def _enter(self, context: Context, method: str, progress: Progress) -> Entry:
         """Name the call and its caller; raises Unauthenticated and PermissionDenied."""
+        self._calls.follow(context)
         headers = _headers(context)
-        request_id = _request_id(headers)
-        context.set_trailing_metadata((("x-request-id", request_id),))
+        request_id = request_id_of(headers.get(REQUEST_ID, ""))
+        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        progress.entered(request_id, headers)
         caller = await self._access.authenticate(grpc_peer(context), headers)
+        progress.caller = caller
         self._access.authorize(caller, method)
         return Entry(headers, request_id, caller)
 
@@ -212,7 +216,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             idempotency_keys=(request.idempotency_key, headers.get(KEY_HEADER, "")),
             found=reader.wrong,
         )
-        progress.admitted(call)
+        progress.admit(call)
         return call
 
     def _deadline(self, context: Context) -> float | None:
@@ -242,6 +246,28 @@ def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:
     }
     service = pb.DESCRIPTOR.services_by_name["ChatService"].full_name
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+
+
+class _Unknown(grpc.GenericRpcHandler):
+    """Asked last, for methods that nobody serves; gRPC says UNIMPLEMENTED to them."""
+
+    def __init__(self, tell: Callable[[str, str, str], None]) -> None:
+        self._tell = tell
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> None:
+        metadata = handler_call_details.invocation_metadata or ()
+        given = next((text for name, text in metadata if name == REQUEST_ID), "")
+        request_id = request_id_of(given if isinstance(given, str) else "")
+        self._tell("grpc", handler_call_details.method, request_id)
+
+
+def add_unknown(server: grpc.aio.Server, tell: Callable[[str, str, str], None]) -> None:
+    """Tell of calls to methods that there are not; after all services were added.
+
+    Args:
+        tell: called with the face, the method and the request id.
+    """
+    server.add_generic_rpc_handlers((_Unknown(tell),))
 
 
 def _parse(data: bytes) -> pb.ChatRequest | None:
@@ -282,14 +308,6 @@ def _headers(context: Context) -> dict[str, str]:
     return {
         name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)
     }
-
-
-def _request_id(headers: Mapping[str, str]) -> str:
-    """The caller's own, when it is one that can stand in a log and a header."""
-    given = headers.get("x-request-id", "")
-    if 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable():
-        return given
-    return uuid.uuid4().hex
 
 
 def _prior_attempts(headers: Mapping[str, str]) -> int:

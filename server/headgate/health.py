@@ -2,13 +2,13 @@
 
 The stock servicer holds a lock while it writes, so one watcher that does not read blocks every
 change, and it never ends a Watch, so a drain always takes the whole grace.
-Here each watcher waits for the next change on its own, and all of them end on drain.
+Here each watcher waits for the next change on its own, and all of them end at a stop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,7 +30,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self) -> None:
         self._ready = False
-        self._draining = False
+        self._closed = False
         self._changed = asyncio.Event()
 
     def serve(self) -> None:
@@ -39,9 +39,16 @@ class Health(health_pb2_grpc.HealthServicer):
         self._announce()
 
     def drain(self) -> None:
-        """NOT_SERVING from now on; the watchers are told and then ended."""
+        """NOT_SERVING from now on; the watchers are told."""
         self._ready = False
-        self._draining = True
+        self._announce()
+
+    def close(self) -> None:
+        """The watchers are ended.
+
+        Not before the server has sent its GOAWAY: gRPC's own clients watch again at once.
+        """
+        self._closed = True
         self._announce()
 
     @guarded
@@ -57,6 +64,18 @@ class Health(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status=status)
 
     @guarded
+    async def List(  # noqa: N802 - the protocol's name
+        self, request: Any, context: Context
+    ) -> Any:
+        del request, context
+        statuses = {
+            name: health_pb2.HealthCheckResponse(status=self._status(name))
+            for name in (*READINESS, LIVENESS)
+        }
+        # The type stubs are older than List.
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]
+
+    @guarded
     async def Watch(  # noqa: N802 - the protocol's name
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> None:
@@ -70,7 +89,7 @@ class Health(health_pb2_grpc.HealthServicer):
                 except grpc.aio.InternalError as error:
                     raise PeerGone from error
                 told = status
-            if self._draining:
+            if self._closed:
                 return
             if changed is self._changed:
                 await changed.wait()

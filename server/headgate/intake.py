@@ -34,6 +34,10 @@ class Intake:
     """
 
     def __init__(self, system_prompt: SystemPrompt, extra_allowed: Iterable[str] = ()) -> None:
+        self.change(system_prompt, extra_allowed)
+
+    def change(self, system_prompt: SystemPrompt, extra_allowed: Iterable[str]) -> None:
+        """Other rules, for the requests that come from now on."""
         self._system_prompt = system_prompt
         self._extra_allowed = frozenset(extra_allowed)
 

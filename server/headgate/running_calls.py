@@ -1,4 +1,4 @@
-"""The calls that run on the HTTP face: each has its deadline, and all can be cut at the end."""
+"""The calls that run on one face: each has its deadline, and all can be cut at the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    import grpc
 
 # How long calls that were cut may take to say so.
 _LAST_WORDS = 1.0
@@ -33,6 +35,7 @@ class RunningCalls:
         self.closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._clocks: set[asyncio.Timeout] = set()
+        self._writing: set[asyncio.Future[None]] = set()
         self._cut = False
 
     def __len__(self) -> int:
@@ -71,8 +74,25 @@ class RunningCalls:
         finally:
             self._clocks.discard(clock)
 
+    def follow(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """This RPC is over when its status has been written, behind all that is to be read first.
+
+        Its handler ends before that, and a slow reader would lose what is on the way.
+        """
+        over = asyncio.get_running_loop().create_future()
+        self._writing.add(over)
+        over.add_done_callback(self._writing.discard)
+
+        def done(_: object) -> None:
+            if not over.done():
+                over.set_result(None)
+
+        # The type stubs want a class of theirs here.
+        context.add_done_callback(done)  # type: ignore[arg-type]
+
     async def finish(self, grace: float) -> None:
         """Wait for the calls for `grace` seconds, then cut those that still run."""
+        over = asyncio.get_running_loop().time() + grace
         self.closed = True
         await self._wait(grace)
         self._cut = True
@@ -81,6 +101,9 @@ class RunningCalls:
             if not clock.expired():
                 clock.reschedule(now)
         await self._wait(_LAST_WORDS)
+        if self._writing:
+            left = max(_LAST_WORDS, over - asyncio.get_running_loop().time())
+            await asyncio.wait(set(self._writing), timeout=None if left == math.inf else left)
 
     async def _wait(self, seconds: float) -> None:
         if self._tasks:

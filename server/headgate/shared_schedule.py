@@ -31,6 +31,7 @@ class SharedSchedule:
 
     def __init__(self, settings: ThrottleSettings, ledger: Ledger) -> None:
         self._required = settings.store_required
+        self._ledger = ledger
         self.store = SharedStore(pace_of(settings), least_members=settings.replicas)
         self.courier = Courier(ledger, self.store, timeout=settings.store_timeout)
 
@@ -58,6 +59,10 @@ class SharedSchedule:
                 f"throttle.store: {self.courier.name} cannot be reached: {error}; start it, or set"
                 " throttle.store_required = false to go on with this replica's share of the rate"
             ) from error
+
+    def change(self, settings: ThrottleSettings) -> None:
+        """Keep another pace; the throttle tells the store."""
+        self._ledger.change(pace_of(settings))
 
     async def aclose(self) -> None:
         """Leave the schedule to the others."""

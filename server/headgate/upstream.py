@@ -58,6 +58,20 @@ class Observer(Protocol):
         """The attempt is over; `error` is why, when it failed."""
 
 
+class Trail(Protocol):
+    """What the attempts of a call carry along of its trace."""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """For the request of the attempt that is under way."""
+        ...
+
+    def responded(self, status: int) -> None:
+        """The upstream answered with this HTTP status."""
+
+    def said(self, messages: str, answer: str) -> None:
+        """What was asked and answered, each as JSON; only where an operator wants that kept."""
+
+
 class Silent:
     """An Observer that does not listen."""
 
@@ -87,6 +101,7 @@ class Call:
         labels: for logs and spans, never sent upstream.
         observer: hears about queueing and attempts.
         system_prompt_applied: whether the gateway put its system prompt in.
+        trail: the trace that its attempts belong to, if there is one.
         gate: the throttle's word on when an attempt may write its request.
         idempotency_key: calls of this caller with the same one share one call; empty: none.
         attempt: the number of the attempt that is under way, from 1.
@@ -104,6 +119,7 @@ class Call:
     labels: Mapping[str, str] = field(default_factory=dict)
     observer: Observer = field(default_factory=Silent)
     system_prompt_applied: bool = False
+    trail: Trail | None = None
     gate: Gate | None = None
     idempotency_key: str = ""
     attempt: int = 1

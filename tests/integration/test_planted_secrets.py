@@ -8,20 +8,18 @@ import hashlib
 import json
 import secrets
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import grpc
 import pytest
 
+from support.heard import Heard, heard_of
 from support.issuer import AUDIENCE, ISSUER, Issuer
-from support.processes import clean_environment
 from support.raw_upstream import RawUpstream, answers, says
 from support.secure import bearer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from support.raw_upstream import Connection, Request
@@ -33,49 +31,13 @@ WORDS = (
 PLANTED = {word: f"PLANTED-{word}-{secrets.token_hex(8)}" for word in WORDS}
 
 
-class Heard:
-    """Everything that a process writes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.text = ""
-        self._changed = asyncio.Condition()
-        streams = (process.stdout, process.stderr)
-        self._readers = [asyncio.create_task(self._read(s)) for s in streams if s]
-
-    async def _read(self, stream: asyncio.StreamReader) -> None:
-        while data := await stream.read(65536):
-            async with self._changed:
-                self.text += data.decode(errors="replace")
-                self._changed.notify_all()
-
-    async def until(self, said: Callable[[str], bool]) -> None:
-        async with asyncio.timeout(30), self._changed:
-            await self._changed.wait_for(lambda: said(self.text))
-
-    async def end(self) -> int:
-        """All of it has been read; the exit status."""
-        await asyncio.gather(*self._readers)
-        return await self.process.wait()
-
-    def address(self, face: str) -> str:
-        line = next(line for line in self.text.splitlines() if f"{face} listening on" in line)
-        return line.split()[-1]
-
-
 async def headgate(command: str, file: Path, *arguments: str) -> Heard:
-    environment = clean_environment() | {
+    environment = {
         "HEADGATE_UPSTREAM__API_KEY": PLANTED["API_KEY"],
         "HEADGATE_UPSTREAM__HEADERS": json.dumps({"x-key": PLANTED["HEADER"]}),
         "HEADGATE_THROTTLE__STORE_PASSWORD": PLANTED["STORE_PASSWORD"],
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "headgate", command, "--config", str(file), *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-    )
-    return Heard(process)
+    return await heard_of(command, "--config", str(file), *arguments, environment=environment)
 
 
 def written(folder: Path, upstream: RawUpstream, issuer: Issuer) -> Path:
@@ -89,6 +51,7 @@ def written(folder: Path, upstream: RawUpstream, issuer: Issuer) -> Path:
         profile = "unlimited"
         listen = "127.0.0.1:0"
         http_listen = "127.0.0.1:0"
+        metrics.listen = "127.0.0.1:0"
         upstream.url = "{upstream.url}"
         system_prompt.text = "{PLANTED["SYSTEM"]}"
         callers.trusted_peers = ["127.0.0.0/8"]
@@ -115,8 +78,9 @@ class Caller:
     """Calls in every way that can go wrong, and keeps what it hears but the answers."""
 
     def __init__(self, heard: Heard) -> None:
-        self._grpc = heard.address("grpc")
-        self._http = heard.address("http")
+        self._grpc = heard.address("grpc listening")
+        self._http = heard.address("http listening")
+        self._metrics = heard.address("metrics")
         self.heard: list[Any] = []
 
     async def call(self, token: str, **headers: str) -> int:
@@ -140,6 +104,14 @@ class Caller:
             except grpc.aio.AioRpcError as error:
                 self.heard += [error.details(), error.trailing_metadata()]
 
+    async def look(self) -> None:
+        """At what an operator sees."""
+        async with aiohttp.ClientSession(f"http://{self._metrics}") as client:
+            for path in ("/metrics", "/state"):
+                async with client.get(path) as page:
+                    self.heard.append(await page.text())
+        assert "headgate_refusals_total" in str(self.heard)
+
     async def no_http(self) -> None:
         for address in (self._http, self._grpc):
             host, _, port = address.rpartition(":")
@@ -162,7 +134,7 @@ async def test_no_secret_comes_out(tmp_path: Path, workers: str) -> None:
         file = written(tmp_path, up, issuer)
         heard = await headgate("serve", file, "--workers", workers)
         try:
-            await heard.until(lambda text: "http listening on" in text)
+            await heard.until(lambda text: "limits" in text)
             caller = Caller(heard)
             assert await caller.call(PLANTED["GOOD_TOKEN"]) == 200
             assert await caller.call(PLANTED["GOOD_TOKEN"]) == 502
@@ -177,6 +149,7 @@ async def test_no_secret_comes_out(tmp_path: Path, workers: str) -> None:
             (tmp_path / "tokens").write_text(f"search {PLANTED['FILE_TOKEN']}\n")
             await heard.until(lambda text: text.count("the old ones stay") == int(workers))
             assert await caller.call(PLANTED["GOOD_TOKEN"]) == 200
+            await caller.look()
         finally:
             heard.process.send_signal(signal.SIGTERM)
             assert await heard.end() == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from headgate_client import AsyncClient, Client, Unavailable
 from headgate_client import text as whole_text
 from support.certificates import DAY, Authority, Files, Pair
 from support.gateway import Caller, ask, kinds, text
+from support.heard import heard_of
 from support.raw_upstream import (
     END,
     RawUpstream,
@@ -319,6 +322,40 @@ async def test_a_handshake_that_does_not_go_on_is_cut(tmp_path: Path) -> None:
                 pass
             finally:
                 writer.close()
+
+
+async def test_who_fails_the_handshake_fills_no_log(tmp_path: Path) -> None:
+    """Nobody needs a credential for that, so there is no line for it, of ours or of gRPC's."""
+    authority = Authority()
+    files = Files(tmp_path, authority.server(), authority.pem)
+    flags = [f"--tls.{name}={value}" for name, value in files.settings().items()]
+    listens = ["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
+    heard = await heard_of("serve", "--sandbox", *listens, *flags)
+    await heard.until(lambda said: "limits" in said)
+    for face in ("grpc", "http"):
+        address = heard.address(f"{face} listening")
+        for _ in range(20):
+            await asyncio.to_thread(fail_handshake, address, authority)
+    heard.process.send_signal(signal.SIGTERM)
+    assert await heard.end() == 0
+    lines = [line.split()[1] for line in heard.text.splitlines()]
+    assert lines == ["grpc", "http", "upstream", "limits"]
+
+
+def fail_handshake(address: str, authority: Authority) -> None:
+    """With no client certificate, and with no TLS at all."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((host, int(port)), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as secured,
+    ):
+        secured.recv(1)
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        raw.settimeout(10)
+        raw.recv(1)
 
 
 async def test_an_idle_connection_is_closed() -> None:

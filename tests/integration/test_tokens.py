@@ -69,8 +69,8 @@ async def test_only_a_known_token_comes_in(tmp_path: Path) -> None:
         assert len(upstream.requests) == 2
         counts = gateway.security.access.refusals.counts
         assert counts == {"no credentials": 2, "unknown token": 10}
-    assert {log["why"] for log in logs} == {"no credentials", "unknown token"}
-    assert len(logs) == 2
+    refused = [log["why"] for log in logs if log["event"] == "refused"]
+    assert sorted(refused) == ["no credentials", "unknown token"]
 
 
 async def test_a_caller_hears_nothing_of_what_was_wrong(tmp_path: Path) -> None:
@@ -236,4 +236,8 @@ async def test_a_flood_of_guesses_is_counted_and_not_logged(tmp_path: Path) -> N
                 assert error.code() is grpc.StatusCode.UNAUTHENTICATED
             assert await outcome(gateway, "good-token") == "OK"
         assert gateway.security.access.refusals.counts == {"no credentials": 300}
-    assert [(log["event"], log["caller"]) for log in logs] == [("refused", "127.0.0.1")]
+    refused = [log["caller"] for log in logs if log["event"] == "refused"]
+    assert refused == ["127.0.0.1"]
+    codes = [log["code"] for log in logs if log["event"] == "call"]
+    assert codes.count("UNAUTHENTICATED") == 5
+    assert codes.count("OK") == 2

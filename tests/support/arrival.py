@@ -49,7 +49,8 @@ def _both_clocks() -> tuple[float, float]:
 
 def listening(port: int = 0, backlog: int = 1024) -> StampedSocket:
     """A listening socket on the loopback interface; port 0: any free one."""
-    listener = StampedSocket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off where the protocol is named.
+    listener = StampedSocket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(backlog)

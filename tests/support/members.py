@@ -121,6 +121,9 @@ class Link:
 
         await self._call(tell)
 
+    def change(self, pace: Pace) -> None:
+        """The keeper has changed it before it said so, as a supervisor does."""
+
     async def aclose(self) -> None:
         self._keeper.members.pop(self._number, None)
         self._keeper.tell_others(self)
@@ -195,6 +198,11 @@ class Member:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         return task
+
+    def change(self, pace: Pace) -> None:
+        """The news of another pace is here."""
+        self.link.change(pace)
+        self.turnstile.change(pace, max_in_flight=math.inf, max_queue=1000)
 
     async def kill(self) -> None:
         """Nothing is said to anybody; what it held is lost."""

@@ -19,11 +19,11 @@ _HTTP = re.compile(r"headgate: (?:http listening on |sandbox at http://)(\S+:\d+
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings of headgate's and without proxies."""
+    """The environment without settings of headgate's, or OpenTelemetry's, and without proxies."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HEADGATE_") and not name.lower().endswith("_proxy")
+        if not name.startswith(("HEADGATE_", "OTEL_")) and not name.lower().endswith("_proxy")
     }
 
 

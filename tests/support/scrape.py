@@ -56,7 +56,9 @@ class Scrape:
 async def scrape(address: str | None, accept: str = "") -> Scrape:
     """Ask a metrics port."""
     text = await page(address, "/metrics", accept)
-    return Scrape(open_metrics(text) if accept else prometheus_text(text))  # type: ignore[no-untyped-call]
+    if accept:
+        return Scrape(open_metrics(text))  # type: ignore[no-untyped-call]
+    return Scrape.of(text)
 
 
 async def state(address: str | None) -> Any:

@@ -33,6 +33,7 @@ class Orders(Signals):
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.reload = asyncio.Event()
         self.status = 143
 
 
@@ -136,7 +137,7 @@ async def command(*arguments: str) -> AsyncIterator[Command]:
     """The command in a session of its own, as under a terminal; two workers, ready."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "headgate", "serve", "--listen", "127.0.0.1:0"),
-        *("--workers", "2", "--profile", "unlimited", *arguments),
+        *("--workers", "2", "--profile", "unlimited", "--log.access", "off", *arguments),
         env=clean_environment(),
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,

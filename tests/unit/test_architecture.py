@@ -17,11 +17,12 @@ LAYERS = {
     "upstream": "upstream surrogates upstream_status system_prompt validate",
     "translation": "translate split tool_calls merge reply",
     "doors": "retry callers throttle join redis_ledger http_upstream",
-    "calls": "progress intake identity running_calls hold answer security",
+    "calls": "progress request_id intake identity running_calls hold answer security",
     "statuses": "status rich_status guard",
     "faces": "notices event_stream grpc_face health reflection http_face",
-    "telemetry": "telemetry",
-    "composition": "signals logs listen shared_schedule gateway sandbox server workers demo",
+    "telemetry": "telemetry ending logs tracing record",
+    "composition": "signals listen service_manager shared_schedule corridor gateway reload sandbox"
+    " server workers demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}

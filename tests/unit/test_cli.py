@@ -39,13 +39,21 @@ class Served:
         self.error: Exception | None = None
         self.count = 0
         self.supervised = False
+        self.load: Callable[[], Settings] | None = None
 
-    def in_workers(self, settings: Settings, *, sandbox: bool) -> int:
+    def in_workers(self, settings: Settings, *, sandbox: bool, load: Callable[[], Settings]) -> int:
         self.supervised = True
-        return self(settings, sandbox=sandbox)
+        return self(settings, sandbox=sandbox, load=load)
 
-    def __call__(self, settings: Settings, *, sandbox: bool | None = None) -> int:
+    def __call__(
+        self,
+        settings: Settings,
+        *,
+        sandbox: bool | None = None,
+        load: Callable[[], Settings] | None = None,
+    ) -> int:
         self.count += 1
+        self.load = load
         self.settings, self.sandbox = settings, sandbox
         if self.error:
             raise self.error
@@ -191,16 +199,16 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
             ["serve", "--upstream.api_key", "k"],
             (
                 "no option --upstream.api_key; upstream.api_key is a secret and has no flag,"
-                " because process lists show flags; set HEADGATE_UPSTREAM__API_KEY or"
-                " --upstream.api_key_file"
+                " because process lists show flags; set"
+                " HEADGATE_UPSTREAM__API_KEY or --upstream.api_key_file"
             ),
         ),
         (
             ["serve", "--upstream.headers=X: k"],
             (
                 "no option --upstream.headers; upstream.headers is a secret and has no flag,"
-                " because process lists show flags; set HEADGATE_UPSTREAM__HEADERS or headers in"
-                " [upstream]"
+                " because process lists show flags; set"
+                " HEADGATE_UPSTREAM__HEADERS or headers in [upstream]"
             ),
         ),
         (["serve", "--throttle.rate"], "Option '--throttle.rate' requires an argument."),

@@ -124,6 +124,17 @@ def test_names_and_defaults_are_the_documented_ones() -> None:
         "server.max_connection_age": math.inf,
         "server.max_connection_age_grace": math.inf,
         "server.max_concurrent_streams": 1024,
+        "log.level": "info",
+        "log.format": "auto",
+        "log.access": "on",
+        "log.addresses": False,
+        "log.prompts": False,
+        "telemetry.otlp_endpoint": None,
+        "telemetry.otlp_headers": {},
+        "telemetry.sample_ratio": 1.0,
+        "telemetry.service_name": "headgate",
+        "telemetry.attributes": {},
+        "telemetry.propagators": ["tracecontext", "baggage"],
         "sandbox.token_interval": 0.03,
     }
 

@@ -168,7 +168,7 @@ def test_a_fault_of_the_ledger_is_a_loss_and_not_the_end() -> None:
             one.link.reserve = reserve  # type: ignore[method-assign]
             raise ZeroDivisionError
 
-        one.link.reserve = broken  # type: ignore[method-assign, assignment]
+        one.link.reserve = broken  # type: ignore[assignment, method-assign]
         await asyncio.gather(one.call(), one.call())
         assert len(one.starts) == 2
 

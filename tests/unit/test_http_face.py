@@ -494,14 +494,16 @@ async def test_stopping_cuts_what_takes_too_long() -> None:
 
 
 async def test_draining_tells_the_load_balancer_and_takes_calls() -> None:
-    """Health says 503 while calls are still answered, on connections that are not kept."""
+    """Not ready while calls are still answered, on connections that are not kept; but alive."""
     upstream = Scripted([opened("x"), ended()])
     async with running(upstream) as (face, client):
-        assert (await client.get("/healthz")).status == 200
+        before = [(await client.get(path)).status for path in ("/readyz", "/healthz")]
         face.drain()
-        health = await client.get("/healthz")
+        ready, alive = await client.get("/readyz"), await client.get("/healthz")
         call = await client.post("/api", json=WHOLE)
-    assert (health.status, await health.json()) == (503, {"status": "draining"})
+    assert before == [200, 200]
+    assert (ready.status, await ready.json()) == (503, {"status": "draining"})
+    assert (alive.status, await alive.json()) == (200, {"status": "ok"})
     assert (call.status, call.headers["connection"]) == (200, "close")
 
 

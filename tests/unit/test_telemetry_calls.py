@@ -69,7 +69,8 @@ def test_how_the_block_ends_is_how_the_call_ends(
 
     def run() -> None:
         with metered.meter.watch("grpc", "StreamChat") as progress:
-            progress.admitted(call())
+            progress.caller = "anna"
+            progress.admit(call())
             metered.now += 2
             if error is not None:
                 raise error
@@ -103,12 +104,12 @@ def test_only_what_we_refuse_is_a_refusal(error: HeadgateError) -> None:
 async def test_a_cancelled_call_whose_time_was_over_met_its_deadline(
     left_at: float, code: str, reason: str
 ) -> None:
-    """GRPC cancels at the deadline too, and does not say that it was that."""
+    """The deadline cancels too, and gRPC does not say that it was that."""
     metered, inside = Metered(), asyncio.Event()
 
     async def run() -> None:
         with metered.meter.watch("grpc", "Chat") as progress:
-            progress.admitted(call(stream=False, deadline=110.0))
+            progress.admit(call(stream=False, deadline=110.0))
             inside.set()
             await asyncio.Event().wait()
 
@@ -134,7 +135,7 @@ def test_running_calls_and_open_streams_are_seen_while_they_run() -> None:
     with metered.meter.watch("http") as progress:
         assert metered.scrape().by("headgate_calls_running", "face") == {"http": 1}
         assert metered.scrape().total("headgate_streams_open") == 0
-        progress.admitted(call())
+        progress.admit(call())
         assert metered.scrape().by("headgate_streams_open", "face") == {"http": 1}
         assert metered.meter.running == {"calls": 1, "streams": 1}
     assert metered.meter.running == {"calls": 0, "streams": 0}
@@ -175,7 +176,7 @@ def test_callers_that_nobody_configured_share_one_label(names: list[str]) -> Non
     metered = Metered("anna", "bert")
     for name in [*names, "anna"]:
         with metered.meter.watch("grpc", "Chat") as progress:
-            progress.admitted(call(name, stream=False))
+            progress.caller = name
     said = metered.scrape().by("headgate_caller_rpcs_total", "caller")
     assert said.keys() <= {"anna", "bert", "other"}
     assert sum(said.values()) == len(names) + 1

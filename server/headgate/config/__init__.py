@@ -7,7 +7,9 @@ models in `sections`; `load` puts the sources together.
 from headgate.config.effective import effective, limits_line
 from headgate.config.fault import ConfigError, StartError
 from headgate.config.load import load
+from headgate.config.log import LogSettings, log_warnings
 from headgate.config.metrics import MetricsSettings
+from headgate.config.renew import changes, renewed, without_files
 from headgate.config.sections import (
     CallerLimits,
     CallersSettings,
@@ -22,6 +24,7 @@ from headgate.config.sections import (
 )
 from headgate.config.security import AuthSettings, TlsSettings
 from headgate.config.settings import SANDBOX_DEFAULTS, Settings, plain_text_warnings
+from headgate.config.telemetry import TelemetrySettings
 from headgate.config.values import Address, parse_address
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "ConfigError",
     "HttpSettings",
     "IdempotencySettings",
+    "LogSettings",
     "MetricsSettings",
     "RetrySettings",
     "SandboxSettings",
@@ -40,12 +44,17 @@ __all__ = [
     "Settings",
     "StartError",
     "SystemPromptSettings",
+    "TelemetrySettings",
     "ThrottleSettings",
     "TlsSettings",
     "UpstreamSettings",
+    "changes",
     "effective",
     "limits_line",
     "load",
+    "log_warnings",
     "parse_address",
     "plain_text_warnings",
+    "renewed",
+    "without_files",
 ]

@@ -26,6 +26,8 @@ _ALLOWED = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must have at least {min_length} of them",
     "list_type": "must be a list",
     "dict_type": "must be a table",
     "literal_error": "must be {expected}",

@@ -13,16 +13,21 @@ from headgate.config.names import (
     CONFIG_VARIABLE,
     PREFIX,
     Path,
+    flag,
     is_service_link,
     is_setting,
     nearest,
     variable,
 )
+from headgate.config.otel import from_otel
 from headgate.config.settings import PROFILES, Settings
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Callable, Iterator, Mapping
+
+
+_ALL_SETTINGS = "`headgate check` prints all settings"
 
 
 class Source(NamedTuple):
@@ -35,8 +40,9 @@ class Source(NamedTuple):
         """One line for each key that no setting has."""
         for path in self.values:
             if not is_setting(path):
-                here, near = self.place(".".join(path)), self.place(nearest(path))
-                yield f"unknown setting {here}; did you mean {near}?"
+                here, near = self.place(".".join(path)), nearest(path)
+                advice = f"did you mean {self.place(near)}?" if near else _ALL_SETTINGS
+                yield f"unknown setting {here}; {advice}"
 
 
 def load(
@@ -50,17 +56,23 @@ def load(
 
     Args:
         flags: values by dotted name (`throttle.rate`); they win over everything.
-        env: the environment; only HEADGATE_ names count, `__` stands for the dot.
+        env: the environment: HEADGATE_ names, `__` stands for the dot; and beneath the file those
+            of OpenTelemetry.
         file: a TOML file, or None.
         defaults: values by dotted name that a command puts beneath everything else.
 
     Raises:
         ConfigError: with one line for each thing that is wrong.
     """
+    otel = from_otel(env)
     sources = [
-        Source({tuple(name.split(".")): value for name, value in flags.items()}, "--{}".format),
+        Source({tuple(name.split(".")): value for name, value in flags.items()}, flag),
         Source(_from_environment(env), variable),
         Source(_from_toml(file) if file else {}, lambda name: f"{name} in {file}"),
+        Source(
+            {tuple(name.split(".")): found.value for name, found in otel.items()},
+            lambda name: otel[name].variable,
+        ),
     ]
     if lines := [line for source in sources for line in source.unknown()]:
         raise ConfigError(lines)

@@ -56,12 +56,19 @@ def is_setting(path: Path) -> bool:
     return path in _PATHS or (_in_caller(path) and path[2] in CallerLimits.model_fields)
 
 
-def nearest(path: Path) -> str:
-    """The known dotted name that looks most like `path`."""
+def nearest(path: Path) -> str | None:
+    """The known dotted name that looks most like `path`, or has its last word; None: none does."""
     known = [setting.name for setting in SETTINGS]
     if _in_caller(path):
         known = [".".join((*path[:2], key)) for key in CallerLimits.model_fields]
-    return difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.0)[0]
+    if near := difflib.get_close_matches(".".join(path), known, n=1):
+        return near[0]
+    return next((name for name in known if name.rpartition(".")[2] == path[-1]), None)
+
+
+def flag(name: str) -> str:
+    """`throttle.rate` as --throttle.rate, and `http_listen` as --http-listen."""
+    return f"--{name}" if "." in name else f"--{name.replace('_', '-')}"
 
 
 def variable(name: str) -> str:

@@ -36,7 +36,14 @@ from headgate.config.values import (
 
 MIB = 1024 * 1024
 # Their values are never shown, and they have no flag: a process list shows flags.
-SECRETS = frozenset({"upstream.api_key", "upstream.headers", "throttle.store_password"})
+SECRETS = frozenset(
+    {
+        "upstream.api_key",
+        "upstream.headers",
+        "throttle.store_password",
+        "telemetry.otlp_headers",
+    }
+)
 _CREDENTIAL_WORDS = ("authorization", "cookie", "key", "token")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
+from headgate.config.log import LogSettings
 from headgate.config.metrics import MetricsSettings
 from headgate.config.sections import (
     CallersSettings,
@@ -21,6 +22,7 @@ from headgate.config.sections import (
     UpstreamSettings,
 )
 from headgate.config.security import AuthSettings, TlsSettings
+from headgate.config.telemetry import TelemetrySettings
 from headgate.config.values import Clash, HttpListen, Listen, is_loopback, parse_address
 
 NO_PACE = {"rate": math.inf, "min_interval": 0.0}
@@ -70,6 +72,8 @@ class Settings(Section):
     system_prompt: SystemPromptSettings = SystemPromptSettings()
     server: ServerSettings = ServerSettings()
     metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     sandbox: SandboxSettings = SandboxSettings()
 
     # The source of each setting that was given, by its dotted name; for `headgate check`.
@@ -79,6 +83,16 @@ class Settings(Section):
     def origins(self) -> dict[str, str]:
         """Where each setting that was given came from, by its dotted name."""
         return self._origins
+
+    def secrets(self) -> list[str]:
+        """Every secret in clear, also from files; for those who keep them out of what is written.
+
+        Raises:
+            ConfigError: a file cannot be read.
+        """
+        headers = {**self.upstream.headers, **self.telemetry.otlp_headers}
+        single = (self.upstream.read_api_key(), self.throttle.read_store_password())
+        return [*filter(None, single), *(value.get_secret_value() for value in headers.values())]
 
     @model_validator(mode="before")
     @classmethod

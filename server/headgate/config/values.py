@@ -264,6 +264,8 @@ Secret = Annotated[
 ]
 Headers = Annotated[dict[str, SecretStr], BeforeValidator(_table), AfterValidator(_headers)]
 Words = Annotated[list[str], BeforeValidator(_list)]
+Table = Annotated[dict[str, str], BeforeValidator(_table)]
+Propagators = Annotated[list[Literal["tracecontext", "baggage"]], BeforeValidator(_list)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_list)]
 Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_list)]
 Listen = Annotated[str, AfterValidator(_listen)]

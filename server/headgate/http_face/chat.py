@@ -83,6 +83,7 @@ class HttpChat:
     ) -> web.StreamResponse:
         try:
             with self._watch("http") as progress:
+                progress.entered(request_id(), request.headers, request.path)
                 return await self._answer(request, dialect, stream, progress)
         except (web.HTTPException, ReaderGone):
             raise
@@ -106,14 +107,14 @@ class HttpChat:
         try:
             async with self.calls.in_time(deadline):
                 self._guard(request)
-                caller = await caller_of(request, self._access)
+                caller = progress.caller = await caller_of(request, self._access)
                 body = await self._read(request, dialect)
                 self._access.authorize(caller, "StreamChat" if body.request.stream else "Chat")
                 call = self._admit(request, body, caller, progress, deadline)
                 answer = _around(call)
                 async with self._corridor.open(call) as chunks:
                     if not call.request.stream:
-                        return json_response(completion(await _whole(chunks), answer))
+                        return json_response(completion(await _whole(chunks, progress), answer))
                     maker = EventMaker(answer, include_usage=body.include_usage)
                     await _pass_on(chunks, maker, stream, progress)
                 return stream.response
@@ -160,7 +161,7 @@ class HttpChat:
             idempotency_keys=("", headers.get(KEY_HEADER, "")),
             found=body.found,
         )
-        progress.admitted(call)
+        progress.admit(call)
         return call
 
 
@@ -172,9 +173,10 @@ def _around(call: Call) -> Answer:
     )
 
 
-async def _whole(chunks: AsyncIterator[Chunk]) -> Chunk:
+async def _whole(chunks: AsyncIterator[Chunk], progress: Progress) -> Chunk:
     whole = Chunk(deltas=[], finishes={}, extra={})
     async for chunk in chunks:
+        progress.heard(chunk)
         extend(whole, chunk)
     return whole
 
@@ -186,6 +188,7 @@ async def _pass_on(
     sent = 0
     try:
         async for chunk in chunks:
+            progress.heard(chunk)
             for event in maker.events(chunk):
                 await stream.send(event)
                 if maker.position > sent:
@@ -194,6 +197,8 @@ async def _pass_on(
     except StreamInterrupted as error:
         error.metadata["position_sent"] = str(maker.position)
         raise
+    finally:
+        progress.deltas = maker.position
     for event in maker.tail():
         await stream.send(event)
     await stream.done()

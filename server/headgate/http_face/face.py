@@ -47,6 +47,7 @@ class HttpFace:
         options: see there.
         jitter: a random number from 0 to 1, for advice on when to come again.
         watch: follows each call.
+        unknown: told of a face, and of what there is not that a stranger asked it for.
 
     Attributes:
         address: where it listens, once started.
@@ -61,7 +62,9 @@ class HttpFace:
         options: HttpOptions | None = None,
         jitter: Callable[[], float] = random.random,
         watch: Watch = unwatched,
+        unknown: Callable[[str, str, str], None] | None = None,
     ) -> None:
+        self._unknown = unknown
         self._options = options or HttpOptions()
         self._access = access
         self._jitter = jitter
@@ -146,7 +149,11 @@ class HttpFace:
             "/api": partial(self._chat.handle, dialect=PUBLISHED),
             "/v1/chat/completions": partial(self._chat.handle, dialect=OPENAI),
         }
-        gets: dict[str, Handler] = {"/v1/models": self._models, "/healthz": self._health}
+        gets: dict[str, Handler] = {
+            "/v1/models": self._models,
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+        }
         if self._options.page is not None:
             gets["/"] = self._page
         app.add_routes([web.post(path, handler) for path, handler in posts.items()])
@@ -157,6 +164,8 @@ class HttpFace:
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["x-request-id"] = request_id()
+        if self._unknown is not None and request.match_info.http_exception is not None:
+            self._unknown("http", f"{request.method} {request.path}", request_id())
         response.headers.update(self._cors.headers(request.headers))
         if self._leaving:
             response.headers["Connection"] = "close"
@@ -168,7 +177,10 @@ class HttpFace:
     async def _page(self, _: web.Request) -> web.StreamResponse:
         return web.Response(body=self._options.page, content_type="text/html", charset="utf-8")
 
-    async def _health(self, _: web.Request) -> web.StreamResponse:
+    async def _alive(self, _: web.Request) -> web.StreamResponse:
+        return json_response({"status": "ok"}, 200)
+
+    async def _ready(self, _: web.Request) -> web.StreamResponse:
         status, word = (503, "draining") if self._leaving else (200, "ok")
         return json_response({"status": word}, status)
 

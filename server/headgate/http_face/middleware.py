@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
@@ -12,10 +10,10 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from headgate.http_face.errors import plain_error_response
+from headgate.request_id import HEADER, request_id_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _request_id: ContextVar[str] = ContextVar("headgate_http_request_id", default="")
 
 
@@ -39,9 +37,8 @@ def request_id() -> str:
 @web.middleware
 async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every request has an id: the caller's own, when it is one for a log and a header."""
-    given = request.headers.get("x-request-id", "")
     # Each request has a task of its own, so there is nothing to reset.
-    _request_id.set(given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex)
+    _request_id.set(request_id_of(request.headers.get(HEADER, "")))
     return await handler(request)
 
 

@@ -70,7 +70,7 @@ class Attempt:
         self._bytes: AsyncIterator[bytes] | None = None
         self._at_end = False
         self._handed_out = False
-        self._report = AttemptReport(call.caller)
+        self._report = AttemptReport(call.caller, number=call.attempt)
 
     async def connected(self) -> None:
         """The transport's question; a wait at the throttle's gate is on no timer of ours."""
@@ -138,6 +138,7 @@ class Attempt:
         """What became of it; after `close`."""
         report = self._report
         report.ended = self._elapsed()
+        report.error = self.error
         if self.error is not None:
             report.outcome = self.error.reason.value
         elif self._handed_out and self._reply.finished:

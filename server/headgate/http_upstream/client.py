@@ -45,11 +45,15 @@ class HttpUpstream:
         self._hear = hear
         self._url = httpx.URL(settings.url)
         self._body = _BodyWriter(settings)
-        self._headers = _headers(settings, api_key)
-        self._secrets = Secrets([api_key, *settings.header_values().values()])
+        self.change(settings, api_key)
         self._client = httpx.AsyncClient(
             transport=Transport(settings), trust_env=False, follow_redirects=False
         )
+
+    def change(self, settings: UpstreamSettings, api_key: str | None) -> None:
+        """Another key and other headers, for the attempts that begin from now on."""
+        self._headers = _headers(settings, api_key)
+        self._secrets = Secrets([api_key, *settings.header_values().values()])
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -81,13 +85,14 @@ class HttpUpstream:
 
     async def _send(self, call: Call) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=[*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))],
-            content=self._body.write(call),
-        )
-        return await self._client.send(request, stream=True)
+        headers = [*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))]
+        if call.trail is not None:
+            headers += call.trail.headers()
+        request = httpx.Request("POST", self._url, headers=headers, content=self._body.write(call))
+        response = await self._client.send(request, stream=True)
+        if call.trail is not None:
+            call.trail.responded(response.status_code)
+        return response
 
 
 class _BodyWriter:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from headgate import wire
+    from headgate.errors import HeadgateError
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class AttemptReport:
         first_content: its first content, or its end, was here.
         ended: it was over.
         usage: the tokens, as the upstream counts them.
+        number: which attempt of its call it was, from 1.
+        error: why it failed, if it did.
     """
 
     caller: str
@@ -34,6 +37,8 @@ class AttemptReport:
     first_content: float | None = None
     ended: float = 0.0
     usage: wire.Usage | None = None
+    number: int = 1
+    error: HeadgateError | None = None
 
 
 def unheard(report: AttemptReport) -> None:

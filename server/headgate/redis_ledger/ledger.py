@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from headgate.throttle.ledger import LedgerError, Standing
+from headgate.throttle.pacer import PAST
 from headgate.throttle.remote_clock import RemoteClock
 from headgate.throttle.schedule import LONG_AGO, MICRO, Terms
 
@@ -66,7 +67,9 @@ class RedisLedger:
         self.on_change: Callable[[], None] = lambda: None
         self._options = _options(url, password, ca_file)
         self._url = url
-        self._terms = Terms.of(pace)
+        self._terms = self._later = Terms.of(pace)
+        self._until = -math.inf  # from then on, not `_terms` but `_later`
+        self._free_at = -math.inf
         self._exact_enough = pace.margin / 4
         self._reserved: dict[float, int] = {}  # instants in our time, and in the server's
         self._keys = [f"headgate:{{{key}}}{part}" for part in ("", ":members", ":returned")]
@@ -94,6 +97,8 @@ class RedisLedger:
     async def reserve(self, count: int, lead: float) -> Standing:
         doubt = self._server_clock.doubt(self._clock())
         pad = doubt if doubt > self._exact_enough else 0.0
+        if self._clock() < self._until:
+            pad = max(pad, 1 / MICRO)  # no slot that was given back: it is of the old pace
         return await self._call("reserve", count, _micro(lead), _micro(pad))
 
     async def give_back(self, instants: Sequence[float]) -> None:
@@ -102,6 +107,16 @@ class RedisLedger:
 
     async def pause(self, until: float) -> None:
         await self._call("pause", _micro(max(0.0, until - self._clock())))
+
+    def change(self, pace: Pace) -> None:
+        """As `Pacer.change`, behind the slots that all members have reserved as far as we know."""
+        now, new = self._clock(), Terms.of(pace)
+        if new == self._later:
+            return
+        old = self._terms_now
+        self._terms, self._later = old.with_both(new), new
+        self._until = max(now, self._free_at) + max(self._terms.gap / MICRO, PAST)
+        self._exact_enough = pace.margin / 4
 
     async def aclose(self) -> None:
         with suppress(LedgerError):
@@ -112,7 +127,7 @@ class RedisLedger:
     async def _call(self, operation: str, *arguments: int) -> Standing:
         if self._client is None:
             raise LedgerError("not connected")
-        own = (operation, self._member, *self._terms, SILENCE)
+        own = (operation, self._member, *self._terms_now, SILENCE)
         sent = self._clock()
         with _as_ledger_error():
             reply = await self._client.evalsha(
@@ -133,7 +148,12 @@ class RedisLedger:
         self._reserved |= ours
         if pause > now:
             self.on_pause(self._here(pause))
-        return Standing(sorted(ours), self._here(free_at), members, rank, self._here(0))
+        self._free_at = self._here(free_at)
+        return Standing(sorted(ours), self._free_at, members, rank, self._here(0))
+
+    @property
+    def _terms_now(self) -> Terms:
+        return self._terms if self._clock() < self._until else self._later
 
     def _here(self, instant: int) -> float:
         return self._server_clock.here(instant / MICRO, self._clock())

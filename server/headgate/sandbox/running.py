@@ -87,7 +87,7 @@ def serve_sandbox(settings: Settings) -> int:
     Raises:
         StartError: the address cannot be had.
     """
-    configure_logs()
+    configure_logs(settings.log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings))
 

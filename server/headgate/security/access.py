@@ -61,14 +61,18 @@ class Access:
         tokens: Callable[[], Tokens] | None = None,
         web_tokens: tuple[Rules, KeySource] | None = None,
     ) -> None:
-        self._settings = settings
-        self._identity = identity
-        self._trusted = frozenset(settings.trusted_names)
+        self.change(settings, identity)
         self._required = required
         self._tokens = tokens
         self._web_tokens = web_tokens
         self._verified = Verified()
         self.refusals = Refusals()
+
+    def change(self, settings: CallersSettings, identity: Identity) -> None:
+        """Others are trusted, and callers may call something else, from now on."""
+        self._settings = settings
+        self._identity = identity
+        self._trusted = frozenset(settings.trusted_names)
 
     async def authenticate(self, peer: Peer, headers: Mapping[str, str]) -> str:
         """The caller's identity.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Histogram
 
 from headgate.telemetry import buckets
+from headgate.telemetry.children import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,19 +31,23 @@ class AttemptMeter:
 
     def __init__(self, registry: CollectorRegistry, caller_label: Callable[[str], str]) -> None:
         self._caller_label = caller_label
-        self._attempts = Counter(
-            "headgate_attempts",
-            "Attempts at the upstream that ended: its HTTP status (none: no answer) and the"
-            " outcome, which is OK, CANCELLED or the reason of the failure.",
-            ["status", "outcome"],
-            registry=registry,
+        self._attempts = children(
+            Counter(
+                "headgate_attempts",
+                "Attempts at the upstream that ended: its HTTP status (none: no answer) and the"
+                " outcome, which is OK, CANCELLED or the reason of the failure.",
+                ["status", "outcome"],
+                registry=registry,
+            )
         )
-        self._tokens = Counter(
-            "headgate_tokens",
-            "Tokens, as the upstream counts them; cached ones are among the prompt's, reasoning"
-            " ones among the completion's.",
-            ["caller", "kind"],
-            registry=registry,
+        self._tokens = children(
+            Counter(
+                "headgate_tokens",
+                "Tokens, as the upstream counts them; cached ones are among the prompt's, reasoning"
+                " ones among the completion's.",
+                ["caller", "kind"],
+                registry=registry,
+            )
         )
         self._connect = _histogram(
             registry,
@@ -71,7 +76,7 @@ class AttemptMeter:
 
     def hear(self, report: AttemptReport) -> None:
         """An attempt is over."""
-        self._attempts.labels(_status(report.status), report.outcome).inc()
+        self._attempts(_status(report.status), report.outcome).inc()
         if report.connected is not None:
             self._connect.observe(report.connected)
         if (written := report.written) is not None:
@@ -92,7 +97,7 @@ class AttemptMeter:
             ("reasoning", completion.reasoning_tokens if completion else None),
         ):
             if tokens and 0 < tokens < 2**31:  # figures that no count can be are left out
-                self._tokens.labels(caller, kind).inc(tokens)
+                self._tokens(caller, kind).inc(tokens)
 
 
 def _histogram(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
 from collections import Counter as Numbers
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-from headgate.errors import HeadgateError, Reason, Refused
-from headgate.guard import PeerGone
-from headgate.http_face.sse import ReaderGone
+from headgate.ending import NOT_THERE, ending_of
+from headgate.errors import Refused
 from headgate.progress import Progress
-from headgate.status import grpc_code
 from headgate.telemetry import buckets
+from headgate.telemetry.children import children
 from headgate.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -27,20 +23,10 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
-    from headgate.upstream import Call
+    from headgate.upstream import Call, Place
 
 OTHER = "other"
 NONE = "NONE"
-# Who leaves within this of the deadline did so because of it: clocks are not that exact.
-AT_THE_DEADLINE = 0.02
-
-
-class Ending(NamedTuple):
-    """How a call ended: gRPC's word for the status, on both faces, and the reason behind it."""
-
-    code: str
-    reason: str = NONE
-    refused: bool = False
 
 
 class Deltas:
@@ -71,40 +57,51 @@ class CallMeter:
         callers: Iterable[str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._callers = frozenset(callers)
+        self._callers: frozenset[str] = frozenset()
+        self.know(callers)
         self._clock = clock
         self._deltas: dict[str, Deltas] = {}
-        self._rpcs = Counter(
-            "headgate_rpcs",
-            "Calls that ended, by gRPC's word for their status (HTTP calls too) and its reason.",
-            ["face", "method", "code", "reason"],
-            registry=registry,
+        self._rpcs = children(
+            Counter(
+                "headgate_rpcs",
+                "Calls that ended, by gRPC's word for their status, of HTTP calls too, and reason.",
+                ["face", "method", "code", "reason"],
+                registry=registry,
+            )
         )
-        self._caller_rpcs = Counter(
-            "headgate_caller_rpcs",
-            "Calls that ended, by caller; callers without a [callers.NAME] are `other`.",
-            ["caller", "code"],
-            registry=registry,
+        self._caller_rpcs = children(
+            Counter(
+                "headgate_caller_rpcs",
+                "Calls that ended, by caller; callers without a [callers.NAME] are `other`.",
+                ["caller", "code"],
+                registry=registry,
+            )
         )
-        self._refusals = Counter(
-            "headgate_refusals",
-            "Calls that a rule of headgate's refused before anything went upstream.",
-            ["reason"],
-            registry=registry,
+        self._refusals = children(
+            Counter(
+                "headgate_refusals",
+                "Calls that a rule of headgate's refused before anything went upstream.",
+                ["reason"],
+                registry=registry,
+            )
         )
-        self._duration = Histogram(
-            "headgate_rpc_duration_seconds",
-            "From a call's arrival to its end.",
-            ["face", "method"],
-            buckets=buckets.CALL,
-            registry=registry,
+        self._duration = children(
+            Histogram(
+                "headgate_rpc_duration_seconds",
+                "From a call's arrival to its end.",
+                ["face", "method"],
+                buckets=buckets.CALL,
+                registry=registry,
+            )
         )
-        self._first_delta = Histogram(
-            "headgate_time_to_first_delta_seconds",
-            "From a stream's arrival to its first delta, waiting for a slot included.",
-            ["face"],
-            buckets=buckets.FIRST_CONTENT,
-            registry=registry,
+        self._first_delta = children(
+            Histogram(
+                "headgate_time_to_first_delta_seconds",
+                "From a stream's arrival to its first delta, waiting for a slot included.",
+                ["face"],
+                buckets=buckets.FIRST_CONTENT,
+                registry=registry,
+            )
         )
         self._overhead = Histogram(
             "headgate_overhead_seconds",
@@ -112,19 +109,40 @@ class CallMeter:
             buckets=buckets.OWN,
             registry=registry,
         )
-        self._running = Gauge(
-            "headgate_calls_running", "Calls at this moment.", ["face"], registry=registry
+        self._running = children(
+            Gauge("headgate_calls_running", "Calls at this moment.", ["face"], registry=registry)
         )
-        self._streams = Gauge(
-            "headgate_streams_open", "Streamed calls at this moment.", ["face"], registry=registry
+        self._streams = children(
+            Gauge(
+                "headgate_streams_open",
+                "Streamed calls at this moment.",
+                ["face"],
+                registry=registry,
+            )
+        )
+        self._waiting = children(
+            Gauge(
+                "headgate_calls_waiting",
+                "Calls that wait: for a slot, or for their caller's own allowance.",
+                ["face"],
+                registry=registry,
+            )
         )
         self._keyed = Counter(
             "headgate_keyed_calls", "Calls with an idempotency key.", registry=registry
         )
         self.running: Numbers[str] = Numbers()
         for reason in (kind.reason.value for kind in Refused.__subclasses__()):
-            self._refusals.labels(reason)
+            self._refusals(reason)
         registry.register(self)
+
+    def know(self, callers: Iterable[str]) -> None:
+        """From now on these have labels of their own."""
+        self._callers = frozenset(callers)
+
+    def unknown(self, face: str) -> None:
+        """Count a call to a method, or a path, that there is not; what it was asked for is gone."""
+        self._rpcs(face, "unknown", NOT_THERE[face], NONE).inc()
 
     def caller_label(self, caller: str) -> str:
         """The caller's own name, if the configuration has it."""
@@ -141,15 +159,13 @@ class CallMeter:
         deltas = self._deltas.get(face) or self._deltas.setdefault(face, Deltas())
         progress = MeteredProgress(self, face, method, deltas, self._clock)
         self.running["calls"] += 1
-        self._running.labels(face).inc()
-        ending = Ending("OK")
+        self._running(face).inc()
         try:
             yield progress
         except BaseException as error:
-            ending = _ending(error, self._clock() >= progress.deadline - AT_THE_DEADLINE)
+            self._end(progress, error)
             raise
-        finally:
-            self._end(progress, ending)
+        self._end(progress, None)
 
     def admitted(self, progress: MeteredProgress, call: Call) -> None:
         """The call is known."""
@@ -157,12 +173,16 @@ class CallMeter:
             self._keyed.inc()
         if call.request.stream:
             self.running["streams"] += 1
-            self._streams.labels(progress.face).inc()
+            self._streams(progress.face).inc()
+
+    def waits(self, progress: MeteredProgress) -> None:
+        """The call stands in a line now, or does so no more."""
+        self._waiting(progress.face).inc(1 if progress.waits else -1)
 
     def first_delta(self, progress: MeteredProgress) -> None:
         """The first content went out."""
         if progress.time_to_first_delta is not None:
-            self._first_delta.labels(progress.face).observe(progress.time_to_first_delta)
+            self._first_delta(progress.face).observe(progress.time_to_first_delta)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing; see `collect`."""
@@ -183,29 +203,31 @@ class CallMeter:
             gaps.add_metric([face], deltas.gaps.buckets, deltas.gaps.sum)
         yield from (sent, gaps)
 
-    def _end(self, progress: MeteredProgress, ending: Ending) -> None:
+    def _end(self, progress: MeteredProgress, error: BaseException | None) -> None:
         face, method = progress.face, progress.method
-        self._rpcs.labels(face, method, ending.code, ending.reason).inc()
-        self._caller_rpcs.labels(self.caller_label(progress.caller), ending.code).inc()
-        self._duration.labels(face, method).observe(self._clock() - progress.started)
-        if ending.refused:
-            self._refusals.labels(ending.reason).inc()
-        if ending.code == "OK" and progress.attempts == 1:
+        ending = ending_of(error, progress.call, self._clock())
+        self._rpcs(face, method, ending.code, ending.reason or NONE).inc()
+        self._caller_rpcs(self.caller_label(progress.caller), ending.code).inc()
+        self._duration(face, method).observe(self._clock() - progress.started)
+        if isinstance(error, Refused):
+            self._refusals(ending.reason).inc()
+        if ending.ok and progress.attempts == 1:
             self._overhead.observe(progress.overhead())
+        progress.wait(now=False)
         self.running["calls"] -= 1
-        self._running.labels(face).dec()
+        self._running(face).dec()
         if progress.streams:
             self.running["streams"] -= 1
-            self._streams.labels(face).dec()
+            self._streams(face).dec()
 
 
 class MeteredProgress(Progress):
     """A Progress that adds to the counts.
 
     Attributes:
-        face, method, caller: the labels of the call.
-        deadline: monotonic seconds; inf: none.
+        face, method: the labels of the call.
         streams: it is counted among the open streams.
+        waits: it is counted among the waiting calls.
     """
 
     def __init__(
@@ -219,19 +241,30 @@ class MeteredProgress(Progress):
         super().__init__(clock)
         self.face = face
         self.method = method
-        self.caller = ""
-        self.deadline = math.inf
         self.streams = False
+        self.waits = False
         self._meter = meter
         self._deltas = deltas
         self._sent_at: float | None = None
 
     def admitted(self, call: Call) -> None:
         self.method = "StreamChat" if call.request.stream else "Chat"
-        self.caller = call.caller
-        self.deadline = call.deadline_or_inf
         self.streams = bool(call.request.stream)
         self._meter.admitted(self, call)
+
+    def queued(self, place: Callable[[], Place]) -> None:
+        self.wait(now=True)
+        super().queued(place)
+
+    def attempt_started(self) -> None:
+        self.wait(now=False)
+        super().attempt_started()
+
+    def wait(self, *, now: bool) -> None:
+        """Whether it waits now."""
+        if self.waits != now:
+            self.waits = now
+            self._meter.waits(self)
 
     def delta_sent(self, count: int = 1) -> None:
         now = self._clock()
@@ -242,22 +275,3 @@ class MeteredProgress(Progress):
             self._deltas.gaps.add(now - self._sent_at)
         self._sent_at = now
         self._deltas.sent += count
-
-
-def _ending(error: BaseException, in_time_no_more: bool) -> Ending:
-    """What the caller is told of it; see `guard` and `http_face.chat`."""
-    if isinstance(error, HeadgateError):
-        refused = isinstance(error, Refused)
-        return Ending(grpc_code(error).name, error.reason.value, refused)
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None and not task.cancelling():
-            return Ending("INTERNAL", Reason.INTERNAL.value)
-        if in_time_no_more:
-            return Ending("DEADLINE_EXCEEDED", Reason.DEADLINE.value)
-        return Ending("CANCELLED")
-    if isinstance(error, PeerGone | ReaderGone):
-        return Ending("CANCELLED")
-    if isinstance(error, web.HTTPException):
-        return Ending("INVALID_ARGUMENT", Reason.INVALID_REQUEST.value)
-    return Ending("INTERNAL", Reason.INTERNAL.value)

@@ -57,6 +57,15 @@ class Quiet:
     def look_at(self, budget: RetryBudget, store: StoreWatch, limits: Limits) -> None:
         """Name what is read when somebody asks; once, after `turnstile`, before anybody does."""
 
+    def change(self, limits: Limits) -> None:
+        """The limits are others."""
+
+    def know(self, callers: Iterable[str]) -> None:
+        """The names of `[callers.NAME]` are others."""
+
+    def unknown(self, face: str) -> None:
+        """A stranger asked for something that there is not."""
+
     def start(self) -> None:
         """The gateway serves."""
 
@@ -130,6 +139,16 @@ class Telemetry(Quiet):
             queue=self._queue,
         )
         self._registry.register(Gauges(self._house))
+
+    def change(self, limits: Limits) -> None:
+        if self._house is not None:
+            self._house.limits = limits
+
+    def know(self, callers: Iterable[str]) -> None:
+        self._calls.know(callers)
+
+    def unknown(self, face: str) -> None:
+        self._calls.unknown(face)
 
     def start(self) -> None:
         self._enter("serving")

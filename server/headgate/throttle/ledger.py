@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headgate.throttle.pacer import Pace
+
 
 class LedgerError(Exception):
     """The schedule cannot be reached, or does not know us any more; one line that says why."""
@@ -80,6 +82,9 @@ class Ledger(Protocol):
         Raises:
             LedgerError: out of reach.
         """
+
+    def change(self, pace: Pace) -> None:
+        """This member keeps another pace from now on."""
 
     async def aclose(self) -> None:
         """Leave; raises nothing."""

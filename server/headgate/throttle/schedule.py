@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from headgate.throttle.pacer import PAST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,6 +39,15 @@ class Terms(NamedTuple):
         spacing = math.ceil(pace.spacing * MICRO)
         return cls(math.ceil(pace.gap * MICRO), spacing, (pace.burst - 1) * spacing)
 
+    @property
+    def interval(self) -> int:
+        return max(self.gap, self.spacing)
+
+    def with_both(self, other: Terms) -> Terms:
+        """What keeps both paces, on the way to the other: the longer interval, and no bursts."""
+        interval = max(self.interval, other.interval)
+        return Terms(interval, other.spacing, 0)
+
 
 class Schedule:
     """Which instants are taken. All times are microseconds of one clock, the keeper's.
@@ -48,7 +59,8 @@ class Schedule:
     """
 
     def __init__(self, terms: Terms) -> None:
-        self._terms = terms
+        self._terms = self._later = terms
+        self._until = LONG_AGO  # from then on, not `_terms` but `_later`
         self._last = LONG_AGO
         self._used = LONG_AGO  # GCRA's theoretical arrival time
         self._pause = LONG_AGO
@@ -88,6 +100,24 @@ class Schedule:
         self._pause = max(self._pause, until)
         self._free = [instant for instant in self._free if instant >= self._pause]
 
+    def change(self, now: int, terms: Terms) -> bool:
+        """Another pace; behind what is reserved, both are kept for a while, as `Pacer` does.
+
+        What was given back is nobody's any more: it may be too near to others.
+
+        Returns:
+            Whether it is another.
+        """
+        self._tick(now)
+        if terms == self._later:
+            return False
+        old = self._terms_at(self._last)
+        self._terms, self._later = old.with_both(terms), terms
+        self._until = self._last + max(self._terms.gap, math.ceil(PAST * MICRO))
+        self._used = min(self._used, self._last + self._terms.gap)
+        self._free = []
+        return True
+
     def join(self, now: int, latest: int = LONG_AGO, settle: int = 0) -> None:
         """Somebody enters, or comes back.
 
@@ -99,7 +129,7 @@ class Schedule:
         """
         now = self._tick(now)
         self._last = max(self._last, latest)
-        self._used = max(self._used, latest + self._terms.spacing)
+        self._used = max(self._used, latest + self._terms_at(latest).spacing)
         if settle and now >= self._settled:
             self._settled = now + settle
             self.pause(now, self._settled)
@@ -118,17 +148,27 @@ class Schedule:
                 return instant
         instant = self._fresh(earliest)
         self._last = instant + pad
-        self._used = max(self._used, self._last) + self._terms.spacing
+        self._used = max(self._used, self._last) + self._terms_at(self._last).spacing
         return instant
 
     def _fresh(self, earliest: int) -> int:
-        return max(earliest, self._last + self._terms.gap, self._used - self._terms.tolerance)
+        soonest = max(earliest, self._earliest(self._terms))
+        if soonest < self._until:
+            return soonest
+        return max(earliest, self._until, self._earliest(self._later))
+
+    def _earliest(self, terms: Terms) -> int:
+        return max(self._last + terms.gap, self._used - terms.tolerance)
+
+    def _terms_at(self, instant: int) -> Terms:
+        return self._terms if instant < self._until else self._later
 
     def _tick(self, now: int) -> int:
         back = self._seen - now
         if back > 0:
             self._last -= back
             self._used -= back
+            self._until -= back
             self._pause -= back
             self._settled -= back
             self._free = [instant - back for instant in self._free]

@@ -34,9 +34,17 @@ class Grant(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class SharedSlot(Slot):
-    """A slot that remembers when its attempt began to connect, and whose word it stands on."""
+    """A slot that remembers when its attempt began to connect, and whose word it stands on.
+
+    Attributes:
+        taken: when it began to connect.
+        pace: which of all paces so far the instant that it holds is of.
+        own: that instant is from our own share of the rate.
+        met: it has asked to start.
+    """
 
     taken: float = math.nan
+    pace: int = 0
     own: bool = False
     met: bool = False
 
@@ -70,6 +78,7 @@ class SharedStore:
         self.members = max(1, least_members)
         self.went_alone = False
         self._least_members = max(1, least_members)
+        self._current = pace
         self._burst = pace.burst
         self._window = max(pace.margin, 0.001)
         self._rank = 0
@@ -89,6 +98,8 @@ class SharedStore:
         self._last = -math.inf  # the latest instant of ours
         self._last_start = -math.inf
         self._last_own = -math.inf
+        self._pace = 0  # counts paces: a slot of another one is none
+        self._outdated = False  # what is under way was asked for under another pace
 
     def __repr__(self) -> str:
         mode = "alone" if self.alone else f"one of {self.members}"
@@ -136,7 +147,7 @@ class SharedStore:
     def take(self, now: float) -> Slot:
         grant = self._grants.pop(len(self._stranded))
         self._last = max(self._last, grant.at)
-        return SharedSlot(grant.at, held=True, taken=now, own=grant.own)
+        return SharedSlot(grant.at, held=True, taken=now, pace=self._pace, own=grant.own)
 
     def start(self, slot: Slot, now: float) -> float:
         slot = cast("SharedSlot", slot)
@@ -175,6 +186,23 @@ class SharedStore:
             self.hear_pause(until)
             self._untold = until
             self.on_need()
+
+    def change(self, pace: Pace, now: float) -> None:
+        """All grants are given up: they may be too near to others. What has none takes the next."""
+        if pace == self._current:
+            return
+        self._current = pace
+        if self._share is not None:
+            latest = max([self._last, *(grant.at for grant in self._grants)])
+            first = max(now, latest) + self._share.members * max(self.interval, pace.interval)
+            self._share = self._share._replace(interval=pace.interval, first=first)
+        self.interval = pace.interval
+        self._burst, self._gap = pace.burst, pace.gap
+        self._window = max(pace.margin, 0.001)
+        self._grants = []
+        self._pace += 1
+        self._outdated = self._asked > 0
+        self.on_need()
 
     # What the courier asks and tells.
 
@@ -216,10 +244,12 @@ class SharedStore:
         """A reply came, after a trip of so many seconds."""
         self._trip = max(trip, 0.8 * self._trip + 0.2 * trip)
         self._asked = 0
+        instants = [] if self._outdated else standing.instants
+        self._outdated = False
         self._learn_contention(standing, now)
         self.members, self._rank = standing.members, standing.rank
         self._origin, self._free_at = standing.origin, standing.free_at
-        for instant in standing.instants:
+        for instant in instants:
             if instant >= self._cooldown - self._window:
                 insort(self._grants, Grant(instant))
         self._drop_passed(now)
@@ -232,6 +262,7 @@ class SharedStore:
     def lose(self, now: float) -> None:
         """The schedule is out of reach: from now on, our share. What is granted stays granted."""
         self._asked = 0
+        self._outdated = False
         if self._share is not None:
             return
         members = max(self.members, self._least_members)
@@ -260,9 +291,11 @@ class SharedStore:
             self.counts["missed"] += 1
 
     def _still_holds(self, slot: SharedSlot) -> bool:
-        """Not if a pause came, the schedule came back, or what we started meanwhile is too near."""
+        """Not if a pause or another pace came, the schedule came back, or our last is too near."""
         earliest = max(self._cooldown, self._last_start + self._gap) - self._window
-        return slot.at >= earliest and (self.alone or not slot.own)
+        if slot.pace != self._pace or slot.at < earliest:
+            return False
+        return self.alone or not slot.own
 
     def _give_next(self, slot: SharedSlot, now: float) -> bool:
         if slot not in self._stranded:
@@ -274,7 +307,7 @@ class SharedStore:
             return False
         self._stranded.pop(place)
         grant = self._grants.pop(place)
-        slot.at, slot.own, slot.held = grant.at, grant.own, True
+        slot.at, slot.own, slot.held, slot.pace = grant.at, grant.own, True, self._pace
         self._last = max(self._last, slot.at)
         return True
 

@@ -67,6 +67,9 @@ class Store(Protocol):
     def cooldown(self, until: float) -> None:
         """Nothing starts before this instant; an earlier one than is set changes nothing."""
 
+    def change(self, pace: Pace, now: float) -> None:
+        """Another pace; around attempts that were written before, the stricter of both is kept."""
+
 
 class MemoryStore:
     """The schedule of a single process.
@@ -134,6 +137,14 @@ class MemoryStore:
 
     def cooldown(self, until: float) -> None:
         self._cooldown = max(self._cooldown, until)
+
+    def change(self, pace: Pace, now: float) -> None:
+        self._lapse(now)
+        self.interval = pace.interval
+        self._pacer.change(pace)
+        if not self.interval:
+            for slot in self._held.copy():
+                self.release(slot)
 
     def _hold(self, slot: Slot) -> None:
         if self.interval:

@@ -19,6 +19,7 @@ from headgate.throttle.ticket import FOREVER, Estimate, Patience, Phase, Ticket
 from headgate.throttle.waiting_room import WaitingRoom
 
 if TYPE_CHECKING:
+    from headgate.throttle.pacer import Pace
     from headgate.throttle.store import Store
 
 DISPLACED = "the queue is full, and a caller with a shorter line came (throttle.max_queue)"
@@ -220,6 +221,23 @@ class Throttle:
         now = self._tick(now)
         self._store.cooldown(now + min(seconds, self.max_cooldown))
         self.counts["cooldowns"] += 1
+        self._judge(now)
+
+    def change(
+        self,
+        now: float,
+        pace: Pace,
+        *,
+        max_in_flight: float,
+        max_queue: float,
+        max_cooldown: float = 60.0,
+    ) -> None:
+        """Other limits from now on; who waits stays in line, and all are judged again."""
+        now = self._tick(now)
+        self._store.change(pace, now)
+        self._flight.cap = max_in_flight
+        self._room.max_queue = max_queue
+        self.max_cooldown = max_cooldown
         self._judge(now)
 
     def drain(self, now: float, until: float) -> None:

@@ -13,6 +13,7 @@ from headgate.upstream import Place
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from headgate.throttle.pacer import Pace
     from headgate.throttle.throttle import Throttle
     from headgate.throttle.ticket import Ticket
 
@@ -90,6 +91,19 @@ class Turnstile:
     def cooldown(self, seconds: float) -> None:
         """Nothing starts for so long."""
         self.throttle.cooldown(self._clock(), seconds)
+        self.turn()
+
+    def change(
+        self, pace: Pace, *, max_in_flight: float, max_queue: float, max_cooldown: float = 60.0
+    ) -> None:
+        """Other limits from now on."""
+        self.throttle.change(
+            self._clock(),
+            pace,
+            max_in_flight=max_in_flight,
+            max_queue=max_queue,
+            max_cooldown=max_cooldown,
+        )
         self.turn()
 
     def drain(self, seconds: float) -> None:

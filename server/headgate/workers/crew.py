@@ -149,6 +149,10 @@ class Crew:
         self._next_look = now + self._beat
         return [self._spawn(worker, now, again=False) for worker in range(len(self._posts))]
 
+    def allow(self, farewell: float) -> None:
+        """Another farewell, for when they leave."""
+        self._farewell = farewell
+
     def ready(self, worker: int, now: float) -> list[Action]:
         """It serves."""
         post = self._posts[worker]

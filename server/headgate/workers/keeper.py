@@ -65,6 +65,11 @@ class Keeper:
             case Leave():
                 return self.leave(now, worker)
 
+    def change(self, now: int, terms: Terms) -> None:
+        """Another pace; the workers give up what they have reserved under the old one."""
+        if self._schedule.change(now, terms):
+            self._held = {worker: [] for worker in self._held}
+
     def leave(self, now: int, worker: int) -> list[tuple[int, LedgerNews]]:
         """It is gone; the slots that it had for later are everybody's again."""
         held = self._held.pop(worker, None)

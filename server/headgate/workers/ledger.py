@@ -14,6 +14,7 @@ from headgate.workers.messages import Changed, Give, Granted, Join, Leave, Pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from headgate.throttle.pacer import Pace
     from headgate.workers.messages import LedgerCall, LedgerNews
 
 
@@ -57,6 +58,9 @@ class SupervisorLedger:
     async def pause(self, until: float) -> None:
         self._check_joined()
         self._send(Stop(_micro(until)))
+
+    def change(self, pace: Pace) -> None:
+        """The supervisor has changed it before it said so."""
 
     async def aclose(self) -> None:
         if self._joined and not self._lost:

@@ -27,11 +27,13 @@ class Outfit(_Message):
         settings: as `plain_settings` makes them.
         origins: where each setting came from.
         ledger: whether the supervisor keeps the schedule.
+        worker: its number.
     """
 
     settings: dict[str, Any]
     origins: dict[str, str]
     ledger: bool
+    worker: int = 0
 
 
 class Beat(_Message):
@@ -40,6 +42,14 @@ class Beat(_Message):
 
 class Drain(_Message):
     """Stop, as a single process does at SIGTERM."""
+
+
+class Renew(_Message):
+    """Go on with other settings, which are as in an Outfit."""
+
+    number: int
+    settings: dict[str, Any]
+    origins: dict[str, str]
 
 
 class Report(_Message):
@@ -83,6 +93,12 @@ class Failed(_Message):
 
 class Alive(_Message):
     """The answer to a Beat."""
+
+
+class Renewed(_Message):
+    """The answer to the Renew of this number: they hold now."""
+
+    number: int
 
 
 class Reported(_Message):
@@ -131,9 +147,9 @@ class Leave(_Message):
 
 
 LedgerNews = Pause | Changed | Granted
-ToWorker = Outfit | Beat | Drain | Report | LedgerNews
+ToWorker = Outfit | Beat | Drain | Renew | Report | LedgerNews
 LedgerCall = Join | Reserve | Give | Stop | Leave
-ToSupervisor = Ready | Failed | Alive | Reported | LedgerCall
+ToSupervisor = Ready | Failed | Alive | Renewed | Reported | LedgerCall
 
 _encoder = msgspec.json.Encoder()
 to_worker: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)

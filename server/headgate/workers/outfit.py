@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from headgate.config import Settings
-from headgate.workers.messages import Outfit
+from headgate.workers.messages import Outfit, Renew
 
 if TYPE_CHECKING:
     from headgate.config import ThrottleSettings
@@ -28,10 +28,16 @@ def outfit(settings: Settings, worker: int, *, again: bool) -> Outfit:
         again: it takes the place of one that died.
     """
     own = _own(settings, worker, again=again)
-    return Outfit(plain_settings(own), own.origins, keeps_schedule(own.throttle))
+    return Outfit(plain_settings(own), own.origins, keeps_schedule(own.throttle), worker)
 
 
-def settings_of(outfit: Outfit) -> Settings:
+def renewal(settings: Settings, worker: int, number: int) -> Renew:
+    """What the worker of this number is told at a reload."""
+    own = _own(settings, worker, again=True)
+    return Renew(number, plain_settings(own), own.origins)
+
+
+def settings_of(outfit: Outfit | Renew) -> Settings:
     """The settings in it, as they were."""
     settings = Settings.model_validate(outfit.settings)
     settings.origins.update(outfit.origins)

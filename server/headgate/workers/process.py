@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from headgate.service_manager import VARIABLES
 from headgate.workers.link import Link
 from headgate.workers.messages import to_supervisor
 
@@ -86,6 +87,8 @@ class WorkerProcess:
 def _environment() -> dict[str, str]:
     """Without settings, which go over the link; modules are found where ours are."""
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("HEADGATE_")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("HEADGATE_") and name not in VARIABLES
     }
     return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

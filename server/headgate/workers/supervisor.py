@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from headgate.config import limits_line
-from headgate.logs import configure_logs
+from headgate.config import limits_line, without_files
+from headgate.logs import configure_logs, set_level
+from headgate.reload import Reload
+from headgate.service_manager import ServiceManager
 from headgate.shared_schedule import pace_of
-from headgate.signals import Signals, tell
+from headgate.signals import Signals, meanwhile, tell
 from headgate.throttle.schedule import MICRO, Terms
 from headgate.workers import messages
 from headgate.workers.crew import Ask, Crew, Dismiss, End, Kill, Phase, Say, Serve, Spawn
 from headgate.workers.keeper import Keeper
-from headgate.workers.outfit import keeps_schedule, outfit
+from headgate.workers.outfit import keeps_schedule, outfit, renewal
 from headgate.workers.port import Port
 from headgate.workers.process import COMMAND, WorkerProcess
 from headgate.workers.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from headgate.config import Settings
     from headgate.workers.crew import Action
@@ -37,12 +39,15 @@ LAST_WORDS = 5.0
 log = structlog.get_logger()
 
 
-def supervise(settings: Settings, *, sandbox: bool) -> int:
+def supervise(settings: Settings, *, sandbox: bool, load: Callable[[], Settings]) -> int:
     """Serve with several workers until SIGTERM or SIGINT; a second one ends at once.
+
+    SIGHUP reloads, once for all of them.
 
     Args:
         settings: with `upstream.url` set, unless `sandbox`, and `server.workers` above 1.
         sandbox: start the embedded sandbox, one for all workers, and serve in front of it.
+        load: reads the settings anew from where they came from.
 
     Returns:
         The exit status.
@@ -50,20 +55,40 @@ def supervise(settings: Settings, *, sandbox: bool) -> int:
     Raises:
         StartError: an address cannot be had.
     """
-    configure_logs()
-    return asyncio.run(_supervise(settings, sandbox=sandbox))
+    configure_logs(settings.log, secrets=settings.secrets())
+    return asyncio.run(_supervise(settings, sandbox=sandbox, load=load))
 
 
-async def _supervise(settings: Settings, *, sandbox: bool) -> int:
-    signals = Signals()
+async def _supervise(settings: Settings, *, sandbox: bool, load: Callable[[], Settings]) -> int:
+    signals, manager = Signals(reloads=True), ServiceManager()
+    loaded = settings
     async with AsyncExitStack() as stack:
         if sandbox:
             from headgate.server import in_front_of_sandbox  # noqa: PLC0415 - it imports gRPC
 
             settings = await in_front_of_sandbox(settings, stack)
-        supervisor = Supervisor(hold_ports(settings, stack))
+        supervisor = Supervisor(hold_ports(without_files(settings), stack))
         await show_metrics(supervisor, settings.metrics.listen, stack)
+        reload = Reload(supervisor, load, loaded, manager)
+        for beside in (
+            manager.keep_watchdog_quiet(),
+            _report(supervisor, signals, manager),
+            _obey(supervisor, signals, reload),
+        ):
+            await stack.enter_async_context(meanwhile(beside))
         return await supervisor.run(signals)
+
+
+async def _report(supervisor: Supervisor, signals: Signals, manager: ServiceManager) -> None:
+    await supervisor.serving.wait()
+    manager.ready(limits_line(supervisor.settings))
+    await signals.first.wait()
+    manager.stopping(supervisor.farewell)
+
+
+async def _obey(supervisor: Supervisor, signals: Signals, reload: Reload) -> None:
+    await supervisor.serving.wait()
+    await reload.obey(signals.reload)
 
 
 def hold_ports(settings: Settings, stack: AsyncExitStack) -> Settings:
@@ -120,11 +145,13 @@ class Supervisor:
         self.serving = asyncio.Event()
         self._settings = settings
         self._command = command
-        farewell = server.drain_delay + server.grace + LAST_WORDS
-        self._crew = crew or Crew(server.workers, farewell)
+        self._crew = crew or Crew(server.workers, self.farewell)
         self.wanted = server.workers
         self.survey = Survey(self._send, lambda: self.pids)
         self._processes: dict[int, WorkerProcess] = {}
+        self._renewals = 0
+        self._renewing: set[int] = set()
+        self._renewed = asyncio.Event()
         self._lives: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -143,6 +170,36 @@ class Supervisor:
         if self._crew.phase in {Phase.LEAVING, Phase.OVER}:
             return "draining"
         return "serving" if self.serving.is_set() else "starting"
+
+    @property
+    def settings(self) -> Settings:
+        """As they hold now, for all workers together."""
+        return self._settings
+
+    @property
+    def farewell(self) -> float:
+        """Seconds that the workers have to end in."""
+        server = self._settings.server
+        return server.drain_delay + server.grace + LAST_WORDS
+
+    async def renew(self, settings: Settings) -> None:
+        """Go on with other settings; returns when they hold in every worker that lives."""
+        self._settings = settings
+        set_level(settings.log.level)
+        self._crew.allow(self.farewell)
+        self.keeper.change(_micro_now(), Terms.of(pace_of(settings.throttle)))
+        self._renewals += 1
+        self._renewing = set(self._processes)
+        self._renewed.clear()
+        for worker in self._renewing:
+            self._send(worker, renewal(settings, worker, self._renewals))
+        if self._renewing:
+            await self._renewed.wait()
+
+    def _has_renewed(self, worker: int) -> None:
+        self._renewing.discard(worker)
+        if not self._renewing:
+            self._renewed.set()
 
     async def run(self, signals: Signals) -> int:
         """Start the workers, and go on until none is left; the exit status."""
@@ -216,6 +273,7 @@ class Supervisor:
         process.send(outfit(self._settings, worker, again=again))
         exit_code = await process.ended()
         del self._processes[worker]
+        self._has_renewed(worker)
         self._tell(self.keeper.leave(_micro_now(), worker))
         if why := self._crew.why(worker, exit_code):
             log.warning("worker_ended", worker=worker, pid=process.pid, why=why)
@@ -229,6 +287,9 @@ class Supervisor:
                 if self.serving.is_set():
                     log.info("worker_ready", worker=worker, pid=self._processes[worker].pid)
                 self._do(self._crew.ready(worker, time.monotonic()))
+            case messages.Renewed(number):
+                if number == self._renewals:
+                    self._has_renewed(worker)
             case messages.Reported():
                 self.survey.hear(worker, message)
             case messages.Failed(lines):

@@ -6,6 +6,7 @@ Started by the supervisor as `python -m headgate.workers.worker NUMBER`, the num
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 
@@ -32,6 +33,9 @@ class Worker:
         self._outfit: asyncio.Queue[messages.Outfit | None] = asyncio.Queue()
         self._dismissed = asyncio.Event()
         self._telemetry = Quiet()
+        self._gateway: Gateway | None = None
+        self._early: messages.Renew | None = None
+        self._renewals: set[asyncio.Task[None]] = set()
 
     async def run(self, end: socket.socket, signals: Signals) -> int:
         """Serve; the exit status.
@@ -54,9 +58,12 @@ class Worker:
 
     async def _serve(self, outfit: messages.Outfit, signals: Signals) -> int:
         settings = settings_of(outfit)
+        configure_logs(settings.log, secrets=settings.secrets(), worker=outfit.worker)
         ledger = self._ledger if outfit.ledger else None
         gateway = Gateway(settings, ledger=ledger, shared_port=True)
-        self._telemetry = gateway.telemetry
+        self._telemetry, self._gateway = gateway.telemetry, gateway
+        if self._early is not None:
+            self._renew(gateway, self._early)
         await gateway.start()
         calm_collector()
         self._link.send(messages.Ready())
@@ -64,7 +71,24 @@ class Worker:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-        return await signals.unless_again(gateway.stop(settings.server.grace))
+        return await signals.unless_again(gateway.stop(gateway.settings.server.grace))
+
+    def _renew_soon(self, message: messages.Renew) -> None:
+        if self._gateway is None:
+            self._early = message
+        else:
+            self._renew(self._gateway, message)
+
+    def _renew(self, gateway: Gateway, message: messages.Renew) -> None:
+        """At once: slots that are given after this message are given under its pace."""
+        gateway.change(settings_of(message))
+        task = asyncio.create_task(self._finish_renewal(gateway, message.number))
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    async def _finish_renewal(self, gateway: Gateway, number: int) -> None:
+        await gateway.refresh()
+        self._link.send(messages.Renewed(number))
 
     def _hear(self, message: messages.ToWorker) -> None:
         match message:
@@ -75,6 +99,8 @@ class Worker:
             case messages.Report(number):
                 told = self._telemetry
                 self._link.send(messages.Reported(number, told.families(), told.state()))
+            case messages.Renew():
+                self._renew_soon(message)
             case messages.Outfit():
                 self._outfit.put_nowait(message)
             case _:
@@ -95,6 +121,7 @@ async def _work(end: socket.socket) -> int:
 def main() -> int:
     """Run one worker; the exit status."""
     configure_logs()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor reloads for all
     end = socket.socket(fileno=int(sys.argv[1]))
     end.set_inheritable(False)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,0 +1,190 @@
+"""The access log: one line for each call, when it is over."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from headgate.ending import NOT_THERE, ending_of
+from headgate.errors import Reason
+from headgate.identity import LOCAL
+from headgate.logs.repeats import CALL, Repeats
+from headgate.security.peer import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from headgate import wire
+    from headgate.config import LogSettings
+    from headgate.ending import Ending
+    from headgate.progress import Progress, Watch
+
+UNKNOWN = "unknown call"
+MAX_LABELS = 16
+MAX_LABEL = 128
+# Outcomes that an operator should look at; to be draining is none.
+_WARNINGS = frozenset({"ABORTED", "INTERNAL", "UNAVAILABLE"})
+_log = structlog.get_logger("headgate")
+
+
+class AccessLog:
+    """Writes the lines.
+
+    Strangers may call as often as they like, so of calls without valid credentials, and of those
+    to methods that there are not, only some leave a line; `left_out` says how many did not.
+
+    Args:
+        settings: which calls leave a line, and what is said of callers without a name.
+    """
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._strangers = Repeats()
+        self.change(settings)
+
+    def change(self, settings: LogSettings) -> None:
+        """Other settings, for the calls that end from now on."""
+        self._on = settings.access != "off"
+        self._errors_only = settings.access == "errors"
+        self._addresses = settings.addresses
+
+    def around(self, inner: Watch) -> Watch:
+        """The Watch that also writes the line."""
+
+        @contextmanager
+        def watch(face: str, method: str = "unknown") -> Iterator[Progress]:
+            began = time.monotonic()
+            with inner(face, method) as progress:
+                try:
+                    yield progress
+                except BaseException as error:
+                    self._end(face, method, progress, error, began)
+                    raise
+                self._end(face, method, progress, None, began)
+
+        return watch
+
+    def unknown(self, face: str, method: str, request_id: str) -> None:
+        """A stranger asked for something that there is not."""
+        left_out = self._strangers.due(UNKNOWN) if self._on else None
+        if left_out is not None:
+            facts = {
+                "method": method[:MAX_LABEL],
+                "code": NOT_THERE[face],
+                "request_id": request_id,
+            }
+            _log.info(UNKNOWN, face=face, **facts, **_counted(left_out))
+
+    def _end(
+        self,
+        face: str,
+        method: str,
+        progress: Progress,
+        error: BaseException | None,
+        began: float,
+    ) -> None:
+        now = time.monotonic()
+        ending = ending_of(error, progress.call, now)
+        if not self._on or (self._errors_only and ending.ok):
+            return
+        left_out: int | None = 0
+        if ending.reason == Reason.UNAUTHENTICATED:
+            left_out = self._strangers.due(ending.reason)
+        if left_out is not None:
+            facts = self._facts(face, method, progress, ending) | _figures(progress, now - began)
+            known = {name: fact for name, fact in facts.items() if fact is not None}
+            _level(ending)(CALL, **known, **_counted(left_out))
+
+    def _facts(self, face: str, method: str, progress: Progress, ending: Ending) -> dict[str, Any]:
+        call, head = progress.call, progress.head
+        if call is not None:
+            method = "StreamChat" if call.request.stream else "Chat"
+        return {
+            "face": face,
+            "method": method,
+            "path": progress.path or None,
+            "code": ending.code,
+            "reason": ending.reason or None,
+            "http_status": _http_status(progress, ending) if face == "http" else None,
+            "upstream_status": progress.failed_status,
+            "request_id": progress.request_id,
+            "caller": self._caller(progress.caller),
+            "model": (head and head.model) or (call and call.request.model) or None,
+            "labels": labels_of(call.labels) if call and call.labels else None,
+            "joined": True if call and call.idempotency_key else None,
+        }
+
+    def _caller(self, caller: str) -> str | None:
+        if not caller or self._addresses:
+            return caller or None
+        return name_or_class(caller)
+
+
+@lru_cache(maxsize=1024)
+def name_or_class(caller: str) -> str:
+    """The caller's name, or of an address `local` (a socket), `loopback`, `private`, `public`."""
+    if caller == LOCAL or is_name(caller):
+        return caller
+    network = ip_network(caller, strict=False)
+    if network.is_loopback:
+        return "loopback"
+    return "private" if network.is_private else "public"
+
+
+def labels_of(labels: Any) -> dict[str, str]:
+    """A caller's labels, no more and no longer than a line can bear."""
+    pairs = list(labels.items())[:MAX_LABELS]
+    return {name[:MAX_LABEL]: value[:MAX_LABEL] for name, value in pairs}
+
+
+def tokens_of(usage: wire.Usage | None) -> dict[str, int | None]:
+    """Counts by kind; None for what the upstream did not say."""
+    if usage is None:
+        return {}
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": prompt.cached_tokens if prompt else None,
+        "reasoning_tokens": completion.reasoning_tokens if completion else None,
+    }
+
+
+def _figures(progress: Progress, seconds: float) -> dict[str, Any]:
+    """Times in seconds."""
+    first = progress.time_to_first_delta
+    return {
+        "attempts": progress.attempts,
+        "seconds": round(seconds, 4),
+        "queue_seconds": round(progress.queued_so_far(), 4),
+        "upstream_seconds": round(progress.upstream_so_far(), 4),
+        "overhead_seconds": round(progress.overhead(), 4),
+        "first_delta_seconds": None if first is None else round(first, 4),
+        "deltas": progress.deltas or None,
+        **tokens_of(progress.usage),
+    }
+
+
+def _counted(left_out: int) -> dict[str, int]:
+    return {"left_out": left_out} if left_out else {}
+
+
+def _http_status(progress: Progress, ending: Ending) -> int | None:
+    """Once a stream has begun, its status is out."""
+    return ending.http if progress.time_to_first_delta is None else 200
+
+
+def _level(ending: Ending) -> Callable[..., None]:
+    if ending.reason == Reason.INTERNAL:
+        level: Callable[..., None] = _log.error
+    elif ending.reason == Reason.UPSTREAM_CREDENTIALS:
+        level = _log.warning  # our key or account, so nobody else will see to it
+    elif ending.code in _WARNINGS and ending.reason != Reason.DRAINING:
+        level = _log.warning
+    else:
+        level = _log.info
+    return level

@@ -1,0 +1,65 @@
+"""What is kept of calls: counts, traces and the log, put together in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.logs import hide, set_level
+from headgate.logs.attempts import AttemptLog
+from headgate.logs.calls import AccessLog
+from headgate.logs.transcript import Transcript
+from headgate.tracing import tracing_of
+
+if TYPE_CHECKING:
+    from headgate.config import Settings
+    from headgate.telemetry.telemetry import Quiet
+    from headgate.upstream import Upstream
+
+
+class Record:
+    """Follows the calls of one gateway.
+
+    Args:
+        settings: with `upstream.url` set.
+        telemetry: counts.
+
+    Attributes:
+        watch: for both faces: around every call.
+        hear: for the upstream: after every attempt.
+    """
+
+    def __init__(self, settings: Settings, telemetry: Quiet) -> None:
+        access = AccessLog(settings.log)
+        self._access = access
+        self._telemetry = telemetry
+        self._prompts = settings.log.prompts
+        self._tracing = tracing_of(settings)
+        # From the inside: the line is written first, so that what it costs is in the counts.
+        self.watch = access.around(self._tracing.around(telemetry.watch))
+        self.hear = AttemptLog(settings.upstream.url or "", telemetry.hear).hear
+
+    def entrance(self, corridor: Upstream) -> Upstream:
+        """What the faces open: the corridor, or before it the door that writes prompts down."""
+        return Transcript(corridor) if self._prompts else corridor
+
+    def unknown(self, face: str, method: str, request_id: str) -> None:
+        """A stranger asked a face for something that there is not."""
+        self._telemetry.unknown(face)
+        self._access.unknown(face, method, request_id)
+
+    def change(self, settings: Settings) -> None:
+        """Other lines and labels, from now on; and other secrets that none of them may hold."""
+        self._telemetry.know(settings.callers.overrides)
+        self._access.change(settings.log)
+        set_level(settings.log.level)
+        key = settings.upstream.api_key
+        hide(
+            [
+                *([key.get_secret_value()] if key else []),
+                *settings.upstream.header_values().values(),
+            ]
+        )
+
+    async def aclose(self) -> None:
+        """Send the last spans; a receiver that does not take them is not waited for long."""
+        await self._tracing.aclose()

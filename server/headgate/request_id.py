@@ -1,0 +1,15 @@
+"""The name of a call in logs, headers and the upstream's logs: the caller's own, or a new one."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+HEADER = "x-request-id"
+# Visible ASCII, without quotes and backslashes.
+_SANE = re.compile(r"[!#-&(-\[\]-~]{1,128}")
+
+
+def request_id_of(given: str) -> str:
+    """The caller's own, when it is one that can stand in a log and a header."""
+    return given if _SANE.fullmatch(given) else uuid.uuid4().hex

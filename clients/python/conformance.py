@@ -12,14 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
+from google.protobuf.duration_pb2 import Duration
 
-from headgate_client import AsyncClient, AsyncStream, ChatRequest, HeadgateError
-from headgate_client.channel import channel_options
-from headgate_client.status import translated
+from headgate_client import AsyncClient, ChatRequest, HeadgateError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from headgate_client import AsyncStream
 
 TRAILERS = ("x-request-id", "grpc-retry-pushback-ms")
 
@@ -28,7 +28,7 @@ class Witness:
     """Makes one call, and remembers what it saw of it."""
 
     def __init__(self, client: AsyncClient, line: dict[str, Any]) -> None:
-        self._stub = client._service()  # noqa: SLF001 - the kit's requests come ready-made
+        self._client = client
         self._line = line
         self._cancel: dict[str, int] = line.get("cancel", {})
         self._messages: list[Message] = []
@@ -40,13 +40,13 @@ class Witness:
         began = time.monotonic()
         ask = self._chat if self._line["method"] == "Chat" else self._stream_chat
         end: dict[str, Any] = {"code": "OK", "message": "", "reason": "", "retry_delay_ms": None}
-        end |= {"metadata": {}, "violations": []}
+        end |= {"metadata": {}, "violations": [], "trailers": {}}
         try:
-            end["trailers"] = _trailers(await ask())
+            await ask()
         except HeadgateError as error:
             end |= _told(error)
-        except asyncio.CancelledError:  # what a unary call of grpc.aio says that was cancelled here
-            end |= {"code": "CANCELLED", "trailers": {}}
+        except asyncio.CancelledError:  # of the task that waited for a whole answer
+            end["code"] = "CANCELLED"
         return end | {
             "events": [[name, len(list(run))] for name, run in groupby(self._names)],
             "text": self._text,
@@ -54,22 +54,18 @@ class Witness:
             "elapsed_ms": round((time.monotonic() - began) * 1000),
         }
 
-    async def _chat(self) -> Any:
-        call = self._stub.Chat(**self._call())
-        self._cancel_later(call)
-        with translated():
-            answer = await call
+    async def _chat(self) -> None:
+        task = asyncio.ensure_future(self._client.chat(**self._call()))
+        self._cancel_later(task)
+        answer = await task
         self._messages.append(answer)
         for choice in answer.choices:
             self._add(choice.index, choice.message.content)
-        return await call.trailing_metadata()
 
-    async def _stream_chat(self) -> Any:
-        call = self._stub.StreamChat(**self._call())
-        stream = AsyncStream(call)
+    async def _stream_chat(self) -> None:
+        stream = self._client.stream_chat(**self._call())
         self._cancel_later(stream)
         await (self._read_text(stream) if self._line.get("helper") else self._read(stream))
-        return await call.trailing_metadata()
 
     async def _read(self, stream: AsyncStream) -> None:
         async for event in stream:
@@ -105,13 +101,27 @@ class Witness:
         if "fill" in self._line:
             request.messages[-1].content = "a" * self._line["fill"]
         timeout = self._line.get("timeout_ms")
-        metadata = tuple(self._line.get("metadata", {}).items())
         seconds = None if timeout is None else timeout / 1000
-        return {"request": request, "timeout": seconds, "metadata": metadata}
+        return _params(request) | {"timeout": seconds, "metadata": self._line.get("metadata")}
 
     def _add(self, choice: int, content: str) -> None:
         if content:
             self._text[str(choice)] = self._text.get(str(choice), "") + content
+
+
+def _params(request: ChatRequest) -> dict[str, Any]:
+    """What the client's methods are given for a request that came ready-made."""
+    params: dict[str, Any] = {"messages": []}
+    for field, value in request.ListFields():
+        if field.name in ("stream_options", "scheduling"):
+            params |= {each.name: _natural(said) for each, said in value.ListFields()}
+        else:
+            params[field.name] = value
+    return params
+
+
+def _natural(value: Any) -> Any:
+    return value.ToTimedelta() if isinstance(value, Duration) else value
 
 
 def _told(error: HeadgateError) -> dict[str, Any]:
@@ -141,15 +151,14 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _client(arguments: argparse.Namespace) -> AsyncClient:
-    if arguments.ca is None:
-        return AsyncClient(arguments.target, token=arguments.token)
-    files = [path and path.read_bytes() for path in (arguments.ca, arguments.key, arguments.cert)]
-    credentials = grpc.ssl_channel_credentials(*files)
-    if arguments.authority is None:
-        return AsyncClient(arguments.target, credentials=credentials, token=arguments.token)
-    options = [*channel_options(), ("grpc.ssl_target_name_override", arguments.authority)]
-    channel = grpc.aio.secure_channel(arguments.target, credentials, options)
-    return AsyncClient(arguments.target, channel=channel, token=arguments.token)
+    return AsyncClient(
+        arguments.target,
+        ca=arguments.ca,
+        cert=arguments.cert,
+        key=arguments.key,
+        server_name=arguments.authority,
+        token=arguments.token,
+    )
 
 
 def _arguments() -> argparse.Namespace:

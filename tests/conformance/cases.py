@@ -24,7 +24,9 @@ EXPECT_KEYS = {
     "response", "deltas", "positions", "takes_ms",
 }  # fmt: skip
 UPSTREAM_KEYS = {"attempts", "cancelled", "body", "absent", "headers", "gap_ms", "size"}
-STEP_KEYS = {"call", "expect", "upstream", "wait", "busy", "meanwhile", "gateway"}
+STEP_KEYS = {
+    "call", "expect", "upstream", "wait", "busy", "meanwhile", "gateway", "options", "tokens",
+}  # fmt: skip
 CASE_KEYS = {"name", "about", "gateway", "fresh", "quiet", "steps"}
 EVENTS = {"started": "s", "delta": "d", "finished": "f", "queued": "q", "heartbeat": "h"}
 
@@ -42,11 +44,13 @@ class Step:
         expect: what the program must have seen: for each call of `count` the same, or a list of
             alternatives with how many times each.
         upstream: what the upstream must have seen of the case so far.
-        wait: before it: milliseconds, or `retry_delay` for what the step before was told.
+        wait: before the call: milliseconds, or `retry_delay` for what the step before was told.
         busy: calls that the kit itself keeps running at the gateway during the step.
         meanwhile: what the kit does to the gateway during the call: `do`, `when` (`called`, or
             `speaking`: the upstream has begun to answer), and `after_ms` more.
-        gateway: what the kit does to the gateway before: `stop`, `start`, `restart`.
+        gateway: what the kit does to the gateway before: `stop`, `start`, `restart`, `replace`.
+        options: with which the program is started, in place of those that the gateway names.
+        tokens: names of those that the gateway lets in from this step on.
     """
 
     call: dict[str, Any] | None = None
@@ -56,6 +60,8 @@ class Step:
     busy: dict[str, Any] | None = None
     meanwhile: dict[str, Any] | None = None
     gateway: str | None = None
+    options: list[str] | None = None
+    tokens: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +89,15 @@ class Gateway:
     Attributes:
         settings: headgate's, sections nested.
         options: of the programs, such as `--token`.
+        tokens: names of those that it lets in at first.
+        second: what differs in the settings of the one that can replace it.
     """
 
     about: str
     settings: dict[str, Any]
-    options: tuple[str, ...] = ()
+    options: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    second: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +121,8 @@ def parse(data: dict[str, Any]) -> Suite:
     """As `load`, from the file's JSON."""
     gateways = {name: Gateway(**entry) for name, entry in data["gateways"].items()}
     cases = tuple(_case(entry, gateways) for entry in data["cases"])
+    for case in cases:
+        _check_gateway(case, gateways[case.gateway])
     names = [case.name for case in cases]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -156,6 +168,19 @@ def _case(entry: dict[str, Any], gateways: dict[str, Any]) -> Case:
         quiet=entry.get("quiet", False),
         steps=steps,
     )
+
+
+def _check_gateway(case: Case, gateway: Gateway) -> None:
+    """What changes a gateway needs one that can be changed, and that no other case sees."""
+    done = {step.gateway for step in case.steps}
+    done |= {step.meanwhile["do"] for step in case.steps if step.meanwhile}
+    rotated = any(step.tokens is not None for step in case.steps)
+    if "replace" in done and not gateway.second:
+        raise CaseError(f"{case.name}: {case.gateway} has no second one to replace it")
+    if rotated and not gateway.tokens:
+        raise CaseError(f"{case.name}: {case.gateway} has no tokens to change")
+    if (rotated or done - {None}) and not case.fresh:
+        raise CaseError(f"{case.name}: what changes its gateway must be fresh")
 
 
 def _step(name: str, entry: dict[str, Any]) -> Step:

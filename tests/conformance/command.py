@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import os
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from cases import CaseError, load
 from gateways import StartError
+from papers import Papers, PapersError
 from programs import BUILD, ROOT, ProgramError, languages
-from report import Table, write_between_markers
+from report import MOST_LINES, Table, write_between_markers
 from run import Outcome, Runner
 from upstream import ConformanceUpstream
 
@@ -38,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write("".join(f"{case.name}: {case.about}\n" for case in cases))
             return 0
         outcomes = asyncio.run(_run(suite, chosen, cases, options))
-    except (CaseError, ProgramError, StartError) as error:
+    except (CaseError, PapersError, ProgramError, StartError) as error:
         sys.stderr.write(f"conformance: {error}\n")
         return 2
     return _report(Table(cases, _ordered(outcomes, chosen, cases)), outcomes, options)
@@ -53,9 +56,11 @@ async def _run(
     for language in chosen:
         _say(f"building {language.name}")
         await language.make()
-    async with ConformanceUpstream() as upstream:
-        runner = Runner(suite, upstream, lanes=options.lanes, tell=_tell)
-        return await runner.run(chosen, cases)
+    with TemporaryDirectory(prefix="headgate-papers-") as folder:
+        papers = Papers(Path(folder))
+        async with ConformanceUpstream() as upstream:
+            runner = Runner(suite, upstream, papers, lanes=options.lanes, tell=_tell)
+            return await runner.run(chosen, cases)
 
 
 def _report(table: Table, outcomes: list[Outcome], options: argparse.Namespace) -> int:
@@ -92,6 +97,8 @@ def _cases(names: list[str] | None, suite: Suite) -> list[Case]:
 def _tell(outcome: Outcome) -> None:
     word = f"n/a: {outcome.unsupported}" if outcome.unsupported else "ok"
     _say(f"{outcome.language} {outcome.case}: {'FAIL' if outcome.differences else word}")
+    for line in outcome.differences[:MOST_LINES]:
+        _say(f"    {line}")
 
 
 def _say(line: str) -> None:

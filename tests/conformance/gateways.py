@@ -8,12 +8,12 @@ import socket
 import sys
 from contextlib import suppress
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -28,21 +28,25 @@ class StartError(GatewayError):
     """A gateway did not start, and nothing can be said of any client."""
 
 
+class PortTakenError(StartError):
+    """Somebody else got its port first."""
+
+
 class GatewayProcess:
     """Starts, stops and starts again at the same address.
 
     Args:
-        settings: headgate's settings, sections nested; `{upstream}` in a text is the upstream's
-            URL, `{nobody}` one at which nobody listens.
-        upstream: the URL of the upstream.
+        config: the file with its settings.
     """
 
-    def __init__(self, settings: dict[str, Any], upstream: str) -> None:
+    def __init__(self, config: Path) -> None:
         self.port = free_port()
-        self._flags = list(_flags("", settings, upstream))
+        self._config = config
         self._process: asyncio.subprocess.Process | None = None
         self._said: list[str] = []
         self._reader: asyncio.Task[None] | None = None
+        self._asked = False
+        self._reloaded = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -55,9 +59,11 @@ class GatewayProcess:
             StartError: it did not.
         """
         self._said = []
+        self._asked = False
         listening: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "headgate", "serve", "--listen", self.address, *self._flags),
+            *(sys.executable, "-m", "headgate", "serve"),
+            *("--listen", self.address, "--config", self._config),
             env=clean_environment(),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -71,7 +77,9 @@ class GatewayProcess:
         except TimeoutError:
             await self._end_at_once()
         self._process = None
-        raise StartError(f"the gateway did not start: {self._last_words()}")
+        taken = "address already in use" in self._last_words()
+        kind = PortTakenError if taken else StartError
+        raise kind(f"the gateway did not start: {self._last_words()}")
 
     async def do(self, what: str) -> None:
         """`stop`, `start`, `restart`, or `kill`, which is a crash and a start.
@@ -86,17 +94,45 @@ class GatewayProcess:
         if what in ("start", "restart", "kill"):
             await self.start()
 
+    async def reload(self) -> None:
+        """Have it read its files again; returns when it has.
+
+        Raises:
+            GatewayError: it did not say so.
+        """
+        assert self._process is not None
+        self._reloaded.clear()
+        self._process.send_signal(signal.SIGHUP)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._reloaded.wait()
+        except TimeoutError:
+            raise GatewayError(f"the gateway did not reload: {self._last_words()}") from None
+
+    def ask_to_stop(self) -> None:
+        """Once; a second time would be an order to stop at once."""
+        if self._process is not None and self._process.returncode is None and not self._asked:
+            self._process.send_signal(signal.SIGTERM)
+            self._asked = True
+
+    async def until_deaf(self) -> None:
+        """Returns once it takes no more connections."""
+        with suppress(ConnectionError):  # refused, or closed while it was made
+            while True:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                writer.close()
+                await asyncio.sleep(0.01)
+
     async def stop(self) -> None:
         """Stop it; returns when it has gone.
 
         Raises:
             GatewayError: it had to be killed, or failed.
         """
+        self.ask_to_stop()
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 status = await process.wait()
@@ -128,6 +164,8 @@ class GatewayProcess:
             self._said = [*self._said[-50:], line.decode(errors="replace").rstrip()]
             if b"grpc listening on" in line and not listening.done():
                 listening.set_result(True)
+            if b'"event":"reloaded"' in line:
+                self._reloaded.set()
         if not listening.done():
             listening.set_result(False)  # it has ended
 
@@ -145,23 +183,3 @@ def free_port() -> int:
                 probe.bind(("127.0.0.1", port))
                 return port
     raise GatewayError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
-
-
-def _flags(path: str, settings: dict[str, Any], upstream: str) -> Iterator[str]:
-    for name, value in settings.items():
-        full = f"{path}.{name}" if path else name
-        if isinstance(value, dict):
-            yield from _flags(full, value, upstream)
-        else:
-            yield from (f"--{full}", _text(value, upstream))
-
-
-def _text(value: Any, upstream: str) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    text = str(value).replace("{upstream}", upstream)
-    if "{nobody}" in text:
-        text = text.replace("{nobody}", f"http://127.0.0.1:{free_port()}/v1/chat/completions")
-    return text

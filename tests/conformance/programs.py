@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from io import BufferedWriter
 
 LANGUAGES = Path(__file__).with_name("languages.toml")
@@ -183,3 +183,43 @@ def _calls(answer: bytes, name: str, count: int) -> list[dict[str, Any]]:
 
 def _filled(command: list[str]) -> list[str]:
     return [part.replace("{python}", sys.executable) for part in command]
+
+
+class Seat:
+    """Where a language's program sits in front of a gateway; an asynchronous context manager.
+
+    A program that is given other options than it has is ended, and another one is started.
+
+    Args:
+        language: whose.
+        address: of the gateway.
+        fill: puts in what an option names, such as `{file:ca}`.
+    """
+
+    def __init__(self, language: Language, address: str, fill: Callable[[str], str]) -> None:
+        self._language = language
+        self._address = address
+        self._fill = fill
+        self._options: list[str] = []
+        self._program: Program | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        program, self._program = self._program, None
+        if program is not None:
+            await program.__aexit__(*exc)
+
+    async def program(self, options: list[str]) -> Program:
+        """The one with these options.
+
+        Raises:
+            ProgramError: the one before it did not end as it should.
+        """
+        if self._program is None or self._options != options:
+            await self.__aexit__(None, None, None)
+            self._options = options
+            program = Program(self._language, self._address, map(self._fill, options))
+            self._program = await program.__aenter__()
+        return self._program

@@ -6,19 +6,21 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from busy import Busy
 from cases import line_of
 from compare import differences, upstream_differences
-from gateways import GatewayError, GatewayProcess, StartError
-from programs import Program, ProgramError
+from gateways import GatewayError, StartError
+from programs import ProgramError, Seat
+from service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from cases import Case, Step, Suite
-    from programs import Language
+    from papers import Papers
+    from programs import Language, Program
     from upstream import ConformanceUpstream
 
 # Promise 6: the upstream hears of a caller that has gone within this time.
@@ -43,12 +45,22 @@ class Outcome:
     seconds: float = 0.0
 
 
+class _Scene(NamedTuple):
+    """Where a step is taken; `before` is what was seen in the step before."""
+
+    key: str
+    gateway: Service
+    program: Program
+    before: list[dict[str, Any]]
+
+
 class Runner:
     """Runs every case for every language.
 
     Args:
         suite: cases and gateways.
         upstream: running.
+        papers: certificates and tokens.
         lanes: how many lanes run at the same time.
         tell: is told every outcome.
     """
@@ -57,12 +69,14 @@ class Runner:
         self,
         suite: Suite,
         upstream: ConformanceUpstream,
+        papers: Papers,
         *,
         lanes: int,
         tell: Callable[[Outcome], None],
     ) -> None:
         self._suite = suite
         self._upstream = upstream
+        self._papers = papers
         self._room = asyncio.Semaphore(lanes)
         self._tell = tell
         self._numbers = 0
@@ -110,13 +124,13 @@ class Runner:
         """As many cases as one program and one gateway live to see; at least one."""
         outcomes: list[Outcome] = []
         try:
-            options = self._suite.gateways[name].options
+            kind = self._suite.gateways[name]
             async with (
-                self._serving(name) as gateway,
-                Program(language, gateway.address, options) as program,
+                Service(kind, self._upstream.url, self._papers) as gateway,
+                Seat(language, gateway.address, self._papers.fill) as seat,
             ):
                 for case in cases:
-                    outcomes.append(await self._case(language, case, gateway, program))
+                    outcomes.append(await self._case(language, case, gateway, seat))
                     self._tell(outcomes[-1])
         except StartError:
             raise
@@ -129,61 +143,56 @@ class Runner:
             self._tell(outcomes[-1])
         return outcomes
 
-    @asynccontextmanager
-    async def _serving(self, name: str) -> AsyncIterator[GatewayProcess]:
-        gateway = GatewayProcess(self._suite.gateways[name].settings, self._upstream.url)
-        await gateway.start()
-        try:
-            yield gateway
-        finally:
-            await gateway.stop()
-
-    async def _case(
-        self, language: Language, case: Case, gateway: GatewayProcess, program: Program
-    ) -> Outcome:
+    async def _case(self, language: Language, case: Case, gateway: Service, seat: Seat) -> Outcome:
         began = time.monotonic()
         self._numbers += 1
         key = f"{case.name}/{language.name}/{self._numbers}"
         lines: list[str] = []
         told: list[dict[str, Any]] = []
         for number, step in enumerate(case.steps, 1):
-            await _pause(step, told)
-            if step.gateway is not None:
-                await gateway.do(step.gateway)
-            if step.call is not None:
-                line = line_of(case.name, step.call, key)
-                called = time.monotonic()
-                told = await self._make(line, step, key, gateway, program)
-                took_ms = (time.monotonic() - called) * 1000
-                lacking = language.cannot_fill
-                found = differences(step, told, cannot_fill=lacking, took_ms=took_ms)
-                found += upstream_differences(step.upstream, self._upstream.attempts(key))
-                prefix = f"step {number}: " if len(case.steps) > 1 else ""
-                lines += [prefix + text for text in found]
+            if step.tokens is not None:
+                await gateway.count(step.tokens)
+            options = self._suite.gateways[case.gateway].options
+            program = await seat.program(options if step.options is None else step.options)
+            line = step.call and line_of(case.name, step.call, key)
+            scene = _Scene(key, gateway, program, told)
+            told, took_ms = await self._take(step, line, scene)
+            lacking = language.cannot_fill
+            found = differences(step, told, cannot_fill=lacking, took_ms=took_ms)
+            found += upstream_differences(step.upstream, self._upstream.attempts(key))
+            prefix = f"step {number}: " if len(case.steps) > 1 else ""
+            lines += [prefix + text for text in found]
         return Outcome(language.name, case.name, lines, seconds=time.monotonic() - began)
 
-    async def _make(
-        self,
-        line: dict[str, Any],
-        step: Step,
-        key: str,
-        gateway: GatewayProcess,
-        program: Program,
-    ) -> list[dict[str, Any]]:
-        """Make the call, in the surroundings that the step describes."""
+    async def _take(
+        self, step: Step, line: dict[str, Any] | None, scene: _Scene
+    ) -> tuple[list[dict[str, Any]], float]:
+        """Make the call, if there is one, in the surroundings that the step describes.
+
+        Returns:
+            What the program saw, and how long it took for it, in milliseconds.
+        """
+        key, gateway = scene.key, scene.gateway
         async with AsyncExitStack() as stack:
             if step.busy is not None:
                 busy = Busy(gateway.address, self._upstream, key, step.busy)
                 await stack.enter_async_context(busy)
+            if step.gateway is not None:
+                await gateway.do(step.gateway)
+            await _pause(step, scene.before)
+            if line is None:
+                return [], 0.0
             if step.meanwhile is not None:
                 await stack.enter_async_context(self._meanwhile(step.meanwhile, key, gateway))
-            seen = await program.make(line)
+            called = time.monotonic()
+            seen = await scene.program.make(line)
+            took_ms = (time.monotonic() - called) * 1000
             if step.busy is not None and "cancel" in line:
                 # Who has left the queue has to be out of it before there is room.
                 await asyncio.sleep(CANCEL_SECONDS)
             if step.upstream.get("cancelled"):
                 await self._upstream.until(lambda: self._gone(key), CANCEL_SECONDS)
-        return seen
+        return seen, took_ms
 
     def _gone(self, key: str) -> bool:
         attempts = self._upstream.attempts(key)
@@ -191,7 +200,7 @@ class Runner:
 
     @asynccontextmanager
     async def _meanwhile(
-        self, what: dict[str, Any], key: str, gateway: GatewayProcess
+        self, what: dict[str, Any], key: str, gateway: Service
     ) -> AsyncIterator[None]:
         """Do something to the gateway while the call is made."""
         task = asyncio.create_task(self._do(what, key, gateway))
@@ -200,7 +209,7 @@ class Runner:
         finally:
             await task
 
-    async def _do(self, what: dict[str, Any], key: str, gateway: GatewayProcess) -> None:
+    async def _do(self, what: dict[str, Any], key: str, gateway: Service) -> None:
         attempts = self._upstream.attempts(key)
         if what["when"] == "speaking":
             await self._upstream.until(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import gateways
 from behaviours import BEHAVIOURS
 from cases import CASES, CaseError, Gateway, Suite, load, parse, request_of
 from gateways import StartError
+from headgate.v1 import chat_pb2 as pb
+from papers import Papers, PapersError
 from programs import Language, ProgramError, languages
 from report import BEGIN, END, Table, write_between_markers
 from run import Outcome, Runner
@@ -33,17 +37,27 @@ QUICK = [
     "retry_then_success", "cut_after_three", "error_event_after_two", "cancel_streaming",
     "cancel_before_the_first_token", "deadline_streaming", "heartbeats_before_the_first_token",
     "upstream_429_with_true_retry_info", "request_of_16_mib", "ten_thousand_deltas",
+    "joined_streams", "idempotency_mismatch", "token_right", "token_missing", "mtls",
+    "mtls_without_certificate", "goaway_moves_new_calls",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    """Certificates and tokens."""
+    return Papers(tmp_path_factory.mktemp("papers"))
 
 
 def case_of(name: str) -> Case:
     return next(case for case in SUITE.cases if case.name == name)
 
 
-async def run(suite: Suite, language: Language, cases: list[Case]) -> dict[str, list[str]]:
+async def run(
+    suite: Suite, language: Language, cases: list[Case], papers: Papers
+) -> dict[str, list[str]]:
     """The differences of each case."""
     async with ConformanceUpstream() as upstream:
-        runner = Runner(suite, upstream, lanes=2, tell=lambda _: None)
+        runner = Runner(suite, upstream, papers, lanes=2, tell=lambda _: None)
         outcomes = await runner.run([language], cases)
     return {outcome.case: outcome.differences for outcome in outcomes}
 
@@ -54,7 +68,9 @@ def test_there_are_enough_cases_of_every_kind() -> None:
     assert len(names) >= 60
     wanted = {"restart", "hundred_streams", "ten_thousand_deltas", "request_of_16_mib"}
     assert wanted | set(QUICK) <= names
-    for kind in ("cancel_", "deadline_", "stop_", "retry_", "upstream_"):
+    for kind in (
+        "cancel_", "deadline_", "stop_", "retry_", "upstream_", "token_", "tls_", "mtls_", "goaway_"
+    ):  # fmt: skip
         assert sum(name.startswith(kind) for name in names) >= 2, kind
     true_retry_info = [name for name in names if name.endswith("_with_true_retry_info")]
     assert len(true_retry_info) == 4
@@ -67,6 +83,20 @@ def test_every_model_of_a_case_is_a_behaviour() -> None:
             model = request_of(step.call).model if step.call else ""
             name = model.partition(":")[0]
             assert name in {*BEHAVIOURS, "", "no-such-model"}, case.name
+
+
+def test_every_reason_of_the_contract_is_seen_by_every_client() -> None:
+    """But for a fault of the gateway's own, which nobody can order."""
+    expected = {
+        alternative.get("reason")
+        for case in SUITE.cases
+        for step in case.steps
+        for alternative in step.expect
+    }
+    reasons = {
+        name.removeprefix("ERROR_REASON_") for name in pb.ErrorReason.DESCRIPTOR.values_by_name
+    }
+    assert reasons - expected == {"UNSPECIFIED", "INTERNAL"}
 
 
 def test_no_behaviour_and_no_gateway_is_there_for_nothing() -> None:
@@ -107,13 +137,29 @@ def _wrong_count(entry: dict[str, Any]) -> None:
     entry["expect"] = [entry["expect"] | {"times": 2}]
 
 
+def _no_second(entry: dict[str, Any]) -> None:
+    entry |= {"fresh": True, "meanwhile": {"when": "called", "do": "replace"}}
+
+
+def _stopped_for_all(entry: dict[str, Any]) -> None:
+    entry["meanwhile"] = {"when": "called", "do": "stop"}
+
+
+def _no_tokens(entry: dict[str, Any]) -> None:
+    entry["tokens"] = ["search"]
+
+
 def _no_words(entry: dict[str, Any]) -> None:
     entry["about"] = ""
 
 
 @pytest.mark.parametrize(
-    "spoil", [_misspelt, _without_code, _no_request, _no_gateway, _wrong_count, _no_words]
-)
+    "spoil",
+    [
+        _misspelt, _without_code, _no_request, _no_gateway, _wrong_count, _no_words, _no_second,
+        _stopped_for_all, _no_tokens,
+    ],
+)  # fmt: skip
 def test_a_case_that_is_not_well_formed_is_refused(spoil: Callable[[dict[str, Any]], None]) -> None:
     """In one line that names it: a misspelt key would be a check that is never made."""
     data = json.loads(CASES.read_text("utf-8"))
@@ -130,12 +176,22 @@ def test_a_name_that_stands_twice_is_refused() -> None:
         parse(data)
 
 
-def test_the_python_program_passes() -> None:
+def test_what_a_case_names_is_there(papers: Papers) -> None:
+    """A misspelt certificate would be an option that every program refuses."""
+    for gateway in SUITE.gateways.values():
+        papers.fill(json.dumps([gateway.settings, gateway.second, gateway.options]))
+    for case in SUITE.cases:
+        papers.fill(json.dumps([step.options for step in case.steps]))
+    with pytest.raises(PapersError, match=r"no \{file:sarch\}; known: ca, callers_ca, "):
+        papers.fill("{file:sarch}")
+
+
+def test_the_python_program_passes(papers: Papers) -> None:
     """A part of the cases that is quick and has something of everything."""
     import asyncio
 
     cases = [case_of(name) for name in QUICK]
-    outcomes = asyncio.run(run(SUITE, PYTHON, cases))
+    outcomes = asyncio.run(run(SUITE, PYTHON, cases, papers))
     assert {name: lines for name, lines in outcomes.items() if lines} == {}
     assert outcomes.keys() == set(QUICK)
 
@@ -150,27 +206,38 @@ def test_the_python_program_passes() -> None:
     ],
 )
 async def test_a_program_that_breaks_the_protocol_fails_its_cases(
-    program: str, complaint: str
+    program: str, complaint: str, papers: Papers
 ) -> None:
     """It is a failure of each case that it was given, and the kit goes on."""
     language = Language(name="broken", run=["{python}", "-c", program])
-    outcomes = await run(SUITE, language, [case_of("stream")])
+    outcomes = await run(SUITE, language, [case_of("stream")], papers)
     assert complaint in " ".join(outcomes["stream"])
 
 
-async def test_a_gateway_that_does_not_start_is_no_fault_of_a_language() -> None:
+async def test_a_gateway_that_does_not_start_is_no_fault_of_a_language(papers: Papers) -> None:
     """It ends the run with what the gateway said, and blames nobody else."""
     wrong = {"upstream": {"url": "{upstream}"}, "throttle": {"rate": -1}}
     suite = Suite(gateways={"plain": Gateway(about="wrong", settings=wrong)}, cases=SUITE.cases)
     with pytest.raises(StartError, match=r"throttle\.rate"):
-        await run(suite, PYTHON, [case_of("stream"), case_of("chat")])
+        await run(suite, PYTHON, [case_of("stream"), case_of("chat")], papers)
 
 
-async def test_a_case_that_is_not_supported_is_listed_with_its_reason() -> None:
+async def test_a_port_that_somebody_else_got_first_is_left_to_him(
+    papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway starts at another one, and no case fails for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [taken.getsockname()[1], gateways.free_port()]
+        monkeypatch.setattr(gateways, "free_port", lambda: ports.pop(0))
+        assert await run(SUITE, PYTHON, [case_of("stream")], papers) == {"stream": []}
+    assert ports == []
+
+
+async def test_a_case_that_is_not_supported_is_listed_with_its_reason(papers: Papers) -> None:
     """It is neither passed nor skipped in silence."""
     language = Language(name="young", run=["false"], unsupported={"stream": "it cannot stream yet"})
     async with ConformanceUpstream() as upstream:
-        runner = Runner(SUITE, upstream, lanes=1, tell=lambda _: None)
+        runner = Runner(SUITE, upstream, papers, lanes=1, tell=lambda _: None)
         (outcome,) = await runner.run([language], [case_of("stream")])
     assert (outcome.unsupported, outcome.differences) == ("it cannot stream yet", [])
     page = Table([case_of("stream")], [outcome]).markdown()

@@ -18,9 +18,10 @@ USER_AGENT: Final = f"headgate-client-python/{__version__}"
 Options = list[tuple[str, str | int]]
 
 
-def channel_options() -> Options:
+def channel_options(server_name: str | None = None) -> Options:
     """The options every channel of this package is opened with (gRPC's own names; ms and bytes).
 
+    `server_name` is the name to expect in the server's certificate; None: the target's.
     The service config retries UNAVAILABLE only, and gRPC itself does it: the server's pushback
     (gRFC A6) is honoured, and nothing is retried once a message has arrived.
     """
@@ -28,6 +29,7 @@ def channel_options() -> Options:
         *_defaults().items(),
         ("grpc.primary_user_agent", USER_AGENT),
         ("grpc.service_config", _text("service_config.json")),
+        *([] if server_name is None else [("grpc.ssl_target_name_override", server_name)]),
     ]
 
 

@@ -41,13 +41,18 @@ class Caller:
     def __init__(
         self,
         target: str,
+        *,
         credentials: grpc.ChannelCredentials | None,
+        server_name: str | None,
         token: str | None,
         metadata: Metadata | None,
         timeout: float | None,
     ) -> None:
+        if server_name is not None and credentials is None:
+            raise ValueError("server_name is for TLS; give ca or credentials too")
         self.target = target
         self._credentials = credentials
+        self._options = channel_options(server_name)
         self._timeout = timeout
         self._metadata = (*metadata_pairs(metadata), *_bearer(token))
 
@@ -85,6 +90,7 @@ class Client(Caller):
         cert: a PEM file with the client's own certificate, where the server asks for one.
         key: a PEM file with the certificate's key.
         credentials: in place of these, as from grpc.ssl_channel_credentials().
+        server_name: the name to expect in the server's certificate, where it is not the target's.
         token: sent with every call as `authorization: Bearer TOKEN`.
         metadata: further metadata for every call.
         timeout: seconds for every call, streams included, that does not say otherwise.
@@ -99,13 +105,21 @@ class Client(Caller):
         cert: Pem | None = None,
         key: Pem | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str | None = None,
         token: str | None = None,
         metadata: Metadata | None = None,
         timeout: float | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
         credentials = tls_credentials(credentials, ca=ca, cert=cert, key=key)
-        super().__init__(target, credentials, token, metadata, timeout)
+        super().__init__(
+            target,
+            credentials=credentials,
+            server_name=server_name,
+            token=token,
+            metadata=metadata,
+            timeout=timeout,
+        )
         self._lock = threading.Lock()
         self._owned: grpc.Channel | None = None
         self._stub = chat_pb2_grpc.ChatServiceStub(channel) if channel is not None else None
@@ -143,8 +157,8 @@ class Client(Caller):
 
     def _open(self) -> grpc.Channel:
         if self._credentials is None:
-            return grpc.insecure_channel(self.target, channel_options())
-        return grpc.secure_channel(self.target, self._credentials, channel_options())
+            return grpc.insecure_channel(self.target, self._options)
+        return grpc.secure_channel(self.target, self._credentials, self._options)
 
     def close(self) -> None:
         """Close the channel, and with it every running call; a later call opens a new one."""
@@ -171,13 +185,21 @@ class AsyncClient(Caller):
         cert: Pem | None = None,
         key: Pem | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str | None = None,
         token: str | None = None,
         metadata: Metadata | None = None,
         timeout: float | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
         credentials = tls_credentials(credentials, ca=ca, cert=cert, key=key)
-        super().__init__(target, credentials, token, metadata, timeout)
+        super().__init__(
+            target,
+            credentials=credentials,
+            server_name=server_name,
+            token=token,
+            metadata=metadata,
+            timeout=timeout,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._streams: weakref.WeakSet[AsyncStream] = weakref.WeakSet()
         self._owned: grpc.aio.Channel | None = None
@@ -219,8 +241,8 @@ class AsyncClient(Caller):
 
     def _open(self) -> grpc.aio.Channel:
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self.target, channel_options())
-        return grpc.aio.secure_channel(self.target, self._credentials, channel_options())
+            return grpc.aio.insecure_channel(self.target, self._options)
+        return grpc.aio.secure_channel(self.target, self._credentials, self._options)
 
     async def close(self) -> None:
         """Close the channel, and with it every running call; a later call opens a new one."""

@@ -106,3 +106,25 @@ impl Throttle {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_limit_and_start_again_after_a_pushback() {
+        let (mut attempts, throttle) = (Attempts::new(), Throttle(AtomicU32::new(u32::MAX)));
+        let mut pause = |pushback, jitter| {
+            attempts.after(Code::Unavailable, pushback, &throttle, jitter).unwrap()
+        };
+        let mut expected = INITIAL_BACKOFF;
+        for _ in 0..6 {
+            assert_eq!(pause(Pushback::Unsaid, 0.5), expected);
+            expected = expected.mul_f64(BACKOFF_MULTIPLIER).min(MAX_BACKOFF);
+        }
+        assert_eq!(pause(Pushback::Unsaid, 0.0), MAX_BACKOFF.mul_f64(0.8));
+        let told = Duration::from_secs(7);
+        assert_eq!(pause(Pushback::After(told), 0.5), told);
+        assert_eq!(pause(Pushback::Unsaid, 0.5), INITIAL_BACKOFF);
+    }
+}

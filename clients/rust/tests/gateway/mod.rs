@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
-use std::future::poll_fn;
+use std::future::{poll_fn, Future};
 use std::io;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::service_fn;
 
+/// How long anything may take, by the test's clock.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Takes calls over connections in memory, so that a test's clock can be a paused one.
 pub struct Gateway {
     connections: UnboundedReceiver<DuplexStream>,
@@ -29,9 +32,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway, and a client of it.
+    /// A gateway, and a client of it that does not wait for ever.
     pub fn start() -> (Self, Client) {
-        Self::start_for(Client::builder("http://gateway"))
+        Self::start_for(Client::builder("http://gateway").timeout(PATIENCE))
     }
 
     pub fn start_for(builder: ClientBuilder) -> (Self, Client) {
@@ -46,9 +49,9 @@ impl Gateway {
         (gateway, builder.over(channel).unwrap())
     }
 
-    /// The next call that arrives, within half a minute of the test's clock.
+    /// The next call that arrives, within a minute of the test's clock.
     pub async fn call(&mut self) -> Call {
-        timeout(Duration::from_secs(30), self.arrival()).await.expect("no call arrived")
+        timeout(PATIENCE, self.arrival()).await.expect("no call arrived")
     }
 
     async fn arrival(&mut self) -> Call {
@@ -128,7 +131,7 @@ impl Call {
 
     /// Waits until the caller has cancelled it.
     pub async fn cancelled(mut self) -> Reason {
-        poll_fn(|cx| self.respond.poll_reset(cx)).await.unwrap()
+        reset(poll_fn(|cx| self.respond.poll_reset(cx))).await
     }
 }
 
@@ -161,8 +164,12 @@ impl Answer {
     }
 
     pub async fn cancelled(mut self) -> Reason {
-        poll_fn(|cx| self.0.poll_reset(cx)).await.unwrap()
+        reset(poll_fn(|cx| self.0.poll_reset(cx))).await
     }
+}
+
+async fn reset(coming: impl Future<Output = Result<Reason, h2::Error>>) -> Reason {
+    timeout(PATIENCE, coming).await.expect("the call was not cancelled").unwrap()
 }
 
 pub fn started(model: &str) -> Event {

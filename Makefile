@@ -14,17 +14,26 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 TESTS ?=
 ARGS ?=
 export PROMPT ?=
+# Whether a warning of the C++ compiler is an error: ON or OFF.
+WERROR ?= OFF
 
 PIP_VERSION := 26.3
 BUF_VERSION := 1.75.0
+PYRIGHT_VERSION := 1.1.414
 
 RUN := .venv/bin/python
 READY := .venv/.ready
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 BUF_READY := .tools/buf-$(BUF_VERSION)
+PYRIGHT_READY := .tools/pyright-$(PYRIGHT_VERSION)
+NPM_INSTALL := npm install --silent --no-fund --no-audit --no-package-lock
 # Built in the same environment, so that the pins hold for the build too.
 PROJECTS := --no-build-isolation --group dev -e . -e clients/python[terminal]
 SOURCES := server clients/python tests
+SCRIPTS := protos clients/toolchains.py clients/go clients/typescript
+CLIENTS := python go typescript java rust cpp
+# Ends with a line for each toolchain that is missing, and what to install.
+NEEDS := @$(RUN) clients/toolchains.py
 
 .PHONY: help
 help: ## Print this list
@@ -41,10 +50,133 @@ serve: $(READY) ## Serve the gateway in front of the embedded sandbox; ARGS="...
 .PHONY: test
 test: $(READY) ## Run all tests; TESTS="tests/unit -k sse" runs some
 	@$(RUN) -m pytest $(TESTS)
+	@$(if $(TESTS),:,$(MAKE) --no-print-directory test-usable-clients)
 
 .PHONY: fast
 fast: $(READY) ## Run the unit tests only
 	@$(RUN) -m pytest -q tests/unit
+
+.PHONY: clients
+clients: $(CLIENTS:%=client-%) ## Check, build and test every client; `make client-go` does one
+
+# Says which it leaves out and why; `make clients` leaves none out.
+.PHONY: test-usable-clients
+test-usable-clients: $(READY)
+	@mkdir -p build
+	@targets=$$($(RUN) clients/toolchains.py --usable 2>build/left-out.txt); \
+		test -z "$$targets" || $(MAKE) --no-print-directory $$targets; \
+		echo "clients: tested here: python" $${targets//test-/}; cat build/left-out.txt
+
+.PHONY: lint-clients
+lint-clients: $(CLIENTS:%=lint-%) ## Check format and lint of every client
+
+.PHONY: $(CLIENTS:%=client-%) $(CLIENTS:%=lint-%) $(CLIENTS:%=test-%)
+$(CLIENTS:%=client-%): client-%: lint-% test-%
+
+lint-python: lint
+
+test-python: $(READY)
+	@$(RUN) -m pytest -q tests/unit/client tests/integration/test_python_client.py
+
+lint-go: $(READY)
+	$(NEEDS) go
+	@cd clients/go && test -z "$$(gofmt -l .)" || { echo "run gofmt -w clients/go" >&2; exit 1; }
+	@cd clients/go && go vet ./...
+
+test-go: $(READY)
+	$(NEEDS) go
+	@cd clients/go && go test -count=1 ./...
+
+lint-typescript: $(READY)
+	$(NEEDS) typescript
+	@cd clients/typescript && $(NPM_INSTALL) && npm run --silent lint
+
+test-typescript: $(READY)
+	$(NEEDS) typescript
+	@cd clients/typescript && $(NPM_INSTALL) && npm test --silent
+
+lint-java: $(READY)
+	$(NEEDS) java
+	@cd clients/java && mvn -q -B spotless:check
+
+test-java: $(READY)
+	$(NEEDS) java
+	@cd clients/java && mvn -q -B -Dmaven.javadoc.skip package
+
+lint-rust: $(READY)
+	$(NEEDS) rust
+	@cd clients/rust && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings
+
+test-rust: $(READY)
+	$(NEEDS) rust
+	@cd clients/rust && cargo test --quiet
+
+lint-cpp: $(READY)
+	$(NEEDS) cpp
+	@find clients/cpp -path '*/build' -prune -o -name '*.cc' -print0 -o -name '*.h' -print0 | \
+		xargs -0 clang-format --dry-run -Werror
+
+test-cpp: $(READY)
+	$(NEEDS) cpp
+	@cmake -S clients/cpp -B build/cpp -DHEADGATE_TESTS=ON -DHEADGATE_WERROR=$(WERROR) >/dev/null
+	@MAKEFLAGS= cmake --build build/cpp -j2 >/dev/null
+	@ctest --test-dir build/cpp --quiet --no-tests=error --output-log build/cpp/tests.log || { \
+		ctest --test-dir build/cpp --rerun-failed --output-on-failure; exit 1; }
+
+# What each registry wants, below dist/.
+.PHONY: packages
+packages: $(CLIENTS:%=package-%) ## Build what each language's registry wants, into dist/
+
+.PHONY: package-python
+package-python: $(READY)
+	@rm -rf dist/python
+	@$(RUN) -m hatchling build -d dist/python
+	@cd clients/python && ../../$(RUN) -m hatchling build -d ../../dist/python
+
+# A proxy's files for the tag clients/go/v0.1.0: GOPROXY=file:///.../dist/go.
+.PHONY: package-go
+package-go: $(READY)
+	$(NEEDS) go
+	@rm -rf dist/go
+	@cd tests/packages/modzip && go run . ../../../clients/go ../../../dist/go
+
+.PHONY: package-typescript
+package-typescript: $(READY)
+	$(NEEDS) typescript
+	@rm -rf dist/typescript && mkdir -p dist/typescript
+	@cd clients/typescript && $(NPM_INSTALL) && npm pack --silent --pack-destination ../../dist/typescript
+
+# A Maven repository's files: jar, sources, javadoc, pom, checksums.
+.PHONY: package-java
+package-java: $(READY)
+	$(NEEDS) java
+	@rm -rf dist/java
+	@cd clients/java && mvn -q -B -DskipTests deploy -DaltDeploymentRepository=dist::file:../../dist/java
+
+# Cargo builds the crate once more from what is in it.
+.PHONY: package-rust
+package-rust: $(READY)
+	$(NEEDS) rust
+	@rm -rf dist/rust && mkdir -p dist/rust
+	@cd clients/rust && cargo package --quiet --allow-dirty
+	@cp clients/rust/target/package/*.crate dist/rust
+
+.PHONY: package-cpp
+package-cpp: $(READY)
+	$(NEEDS) cpp
+	@rm -rf dist/cpp
+	@cmake -S clients/cpp -B build/cpp >/dev/null
+	@cpack --config build/cpp/CPackSourceConfig.cmake -B dist/cpp >/dev/null
+	@rm -rf dist/cpp/_CPack_Packages
+
+.PHONY: test-packages
+test-packages: $(READY) packages $(PYRIGHT_READY) $(BUF_READY) ## Install what was packed as a user would, run the READMEs
+	@$(RUN) -m pytest tests/packages $(ARGS)
+
+.PHONY: check-deploy
+check-deploy: $(READY) ## Render and validate the chart, hold it against the program, build the image (root, Debian)
+	@$(RUN) tests/deploy/tools.py
+	@$(RUN) -m pytest tests/deploy $(ARGS)
 
 .PHONY: conformance
 conformance: $(READY) ## Give every client the same cases; ARGS="--language go" chooses
@@ -54,13 +186,17 @@ conformance: $(READY) ## Give every client the same cases; ARGS="--language go" 
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)
 
+.PHONY: bench-size
+bench-size: $(READY) ## Measure what a call, a token, a stream and telemetry cost
+	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/size/measure.py $(ARGS)
+
 .PHONY: check
 check: lint types buf check-generated check-floors ## Run every check that is not a test
 
 .PHONY: lint
 lint: $(READY) ## Check format and lint
-	@$(RUN) -m ruff format --check $(SOURCES) protos
-	@$(RUN) -m ruff check $(SOURCES) protos
+	@$(RUN) -m ruff format --check $(SOURCES) $(SCRIPTS)
+	@$(RUN) -m ruff check $(SOURCES) $(SCRIPTS)
 
 .PHONY: types
 types: $(READY) ## Check types
@@ -68,8 +204,8 @@ types: $(READY) ## Check types
 
 .PHONY: format
 format: $(READY) ## Format the code and put right what can be put right
-	@$(RUN) -m ruff format $(SOURCES) protos
-	@$(RUN) -m ruff check --fix $(SOURCES) protos
+	@$(RUN) -m ruff format $(SOURCES) $(SCRIPTS)
+	@$(RUN) -m ruff check --fix $(SOURCES) $(SCRIPTS)
 
 .PHONY: settings
 settings: $(READY) ## Write the README's table of settings
@@ -78,6 +214,8 @@ settings: $(READY) ## Write the README's table of settings
 .PHONY: clean
 clean: ## Remove everything that was made, the environment included
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@rm -rf clients/*/build clients/*/target clients/*/dist clients/*/node_modules
+	@rm -f clients/typescript/package-lock.json clients/rust/Cargo.lock
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: buf
@@ -90,6 +228,11 @@ $(BUF_READY):
 	@command -v npm >/dev/null || { echo "buf comes from npm, which is missing; install Node.js" >&2; exit 1; }
 	@npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@$(BUF_VERSION)
 	@touch $(BUF_READY)
+
+$(PYRIGHT_READY):
+	@command -v npm >/dev/null || { echo "pyright comes from npm, which is missing; install Node.js" >&2; exit 1; }
+	@npm install --silent --no-fund --no-audit --no-save --prefix .tools/pyright pyright@$(PYRIGHT_VERSION)
+	@touch $(PYRIGHT_READY)
 
 .PHONY: proto
 proto: $(READY) ## Make the stubs, and whatever else follows from the contract

@@ -7,7 +7,8 @@
 What is made, from `protos`:
 - the server's stubs, typed, with `chat.proto` and its descriptor set for `headgate proto`,
 - the Python client's own copy of the stubs, so that neither distribution needs the other,
-- the Python client's copies of the service config and of the channel's defaults.
+- the Python client's copies of the service config and of the channel's defaults,
+- what the generate.py of each client in SCRIPTS makes, with that language's own tools.
 """  # noqa: INP001 - a folder of scripts is no package
 
 from __future__ import annotations
@@ -26,10 +27,18 @@ PROTOS = ROOT / "protos"
 PROTO = "headgate/v1/chat.proto"
 SERVER = "server/headgate/v1"
 CLIENT = "clients/python/headgate_client"
+SCRIPTS = ("clients/go/generate.py", "clients/typescript/generate.py")
+# Folders in which everything is generated.
+FOLDERS = (
+    *(SERVER, f"{CLIENT}/v1"),
+    *("clients/go/headgatev1", "clients/typescript/src/generated"),
+)
 STUBS = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py", "chat_pb2_grpc.pyi")
 INIT = b'"""Generated from headgate/v1/chat.proto by `make proto`; never edited."""\n'
 # The one place in each file where the copy has to name its own package.
-OWN_IMPORT = {
+OWN_NAME = {
+    # The messages' `__module__`, by which pickle finds them.
+    "chat_pb2.py": re.compile(rb"(?<=\(DESCRIPTOR, ')headgate(?=\.v1\.chat_pb2', _globals\))"),
     "chat_pb2_grpc.py": re.compile(rb"(?<=^from )headgate(?=\.v1 import chat_pb2 )", re.MULTILINE),
     "chat_pb2_grpc.pyi": re.compile(rb"\bheadgate(?=\.v1\.chat_pb2\b)"),
 }
@@ -58,6 +67,13 @@ def main() -> int:
 
 def generate() -> Files:
     """Every generated file: its path within the project, and its bytes."""
+    files = _python()
+    for script in SCRIPTS:
+        files |= _by_script(script)
+    return files
+
+
+def _python() -> Files:
     made = _protoc()
     stubs = {"__init__.py": INIT} | {name: made[name] for name in STUBS}
     server = stubs | {
@@ -97,13 +113,24 @@ def _protoc() -> Files:
         return {path.name: path.read_bytes() for path in paths}
 
 
+def _by_script(script: str) -> Files:
+    """What a client's own script writes."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, ROOT / script, "--output", directory]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+        if done.returncode != 0:
+            raise ToolError(done.stderr.strip() or f"{script} failed")
+        paths = [path for path in Path(directory).rglob("*") if path.is_file()]
+        return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+
+
 def _renamed(name: str, data: bytes) -> bytes:
-    """The client's copy of a stub: it imports its own messages instead of the server's."""
-    if name not in OWN_IMPORT:
+    """The client's copy of a stub, in which it names itself and not the server."""
+    if name not in OWN_NAME:
         return data
-    renamed, count = OWN_IMPORT[name].subn(b"headgate_client", data)
+    renamed, count = OWN_NAME[name].subn(b"headgate_client", data)
     if not count:
-        raise ToolError(f"{name} no longer imports its messages in the way that is known here")
+        raise ToolError(f"{name} no longer names its package in the way that is known here")
     return renamed
 
 
@@ -126,8 +153,9 @@ def differing(files: Files, root: Path) -> list[str]:
 
 def _strays(files: Files, root: Path) -> list[str]:
     """Files beside the generated ones that nothing makes any more."""
-    found = [path for folder in (SERVER, f"{CLIENT}/v1") for path in (root / folder).glob("*.*")]
-    return sorted({path.relative_to(root).as_posix() for path in found} - files.keys())
+    found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
+    names = {p.relative_to(root).as_posix() for p in found if p.parent.name != "__pycache__"}
+    return sorted(names - files.keys())
 
 
 def _fail(message: str) -> int:

@@ -138,7 +138,7 @@ def test_a_socket_in_no_directory_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_second_signal_ends_quietly(tmp_path: Path) -> None:
-    """A stream is cut, its connection upstream is closed, and the log says so in one line."""
+    """A stream is cut, its connection upstream is closed; one line says so, and its access line."""
     with headgate(
         "serve",
         "--sandbox",
@@ -157,7 +157,11 @@ def test_a_second_signal_ends_quietly(tmp_path: Path) -> None:
         rest = process.stderr.read()
         client.close()
 
-    assert rest == "headgate: stopped at once by a second signal; running calls were cut\n"
+    first, *calls = rest.splitlines()
+    assert first == "headgate: stopped at once by a second signal; running calls were cut"
+    assert [(call["event"], call["code"]) for call in map(json.loads, calls)] == [
+        ("call", "CANCELLED")
+    ]
     # 128 and the signal's number, as a shell says it; the system may deliver either one first.
     assert process.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
 

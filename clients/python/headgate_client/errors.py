@@ -63,8 +63,8 @@ class HeadgateError(grpc.RpcError):
         super().__init__(details)
         self.reason = reason
         self.retry_after = retry_after
-        self.metadata = metadata or {}
-        self.violations = list(violations)
+        self.metadata: dict[str, str] = metadata or {}
+        self.violations: list[FieldViolation] = list(violations)
         self._code = code
         self._details = details
         self._trailers = trailers

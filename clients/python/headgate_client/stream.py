@@ -52,7 +52,7 @@ class StreamState:
         self.started: pb.StreamStarted | None = None
         self.queued: pb.Queued | None = None
         self.finished: pb.StreamFinished | None = None
-        self.position = 0
+        self.position: int = 0
         self._assembly = Assembly()
         self._on_finished = on_finished
         self._cancelled = False

@@ -28,7 +28,7 @@ class Chat:
     def __init__(
         self, conversation: Conversation, screen: Screen, params: CallParams, target: str
     ) -> None:
-        self.failed = False
+        self.failed: bool = False
         self._conversation = conversation
         self._screen = screen
         self._params = params

@@ -9,7 +9,7 @@ import click
 
 from headgate.config.defaults import default_text
 from headgate.config.names import SETTINGS, Setting, flag, nearest, variable
-from headgate.config.sections import SECRETS
+from headgate.config.section import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,7 +15,7 @@ from headgate import __version__, settings_doc
 from headgate.cli import main
 from headgate.config import Settings, StartError
 from headgate.config.names import SETTINGS
-from headgate.config.sections import SECRETS
+from headgate.config.section import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

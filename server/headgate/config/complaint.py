@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headgate.config.sections import SECRETS
+from headgate.config.section import SECRETS
 from headgate.config.values import HIDDEN, Clash, conceal
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.config.sections import MIB
+from headgate.config.section import MIB
 from headgate.config.settings import PROFILES, SANDBOX_DEFAULTS
 
 if TYPE_CHECKING:

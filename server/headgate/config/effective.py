@@ -6,8 +6,9 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from headgate.config.callers import CallerLimits
 from headgate.config.names import SETTINGS
-from headgate.config.sections import SECRETS, CallerLimits
+from headgate.config.section import SECRETS
 from headgate.config.values import HIDDEN, conceal
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from headgate.config.sections import Section
+from headgate.config.section import Section
 
 
 class LogSettings(Section):

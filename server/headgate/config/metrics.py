@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from headgate.config.sections import Section
+from headgate.config.section import Section
 from headgate.config.values import HttpListen  # noqa: TC001 - pydantic looks it up at run time
 
 

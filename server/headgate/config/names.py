@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel
 
-from headgate.config.sections import CallerLimits, CallersSettings
+from headgate.config.callers import CallerLimits, CallersSettings
 from headgate.config.settings import Settings
 
 if TYPE_CHECKING:

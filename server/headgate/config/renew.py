@@ -14,8 +14,8 @@ from headgate.config.names import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headgate.config.sections import ThrottleSettings
     from headgate.config.settings import Settings
+    from headgate.config.throttle import ThrottleSettings
 
 # Whole sections, and single settings. A profile is a set of defaults: what it sets is looked at.
 LIVE = frozenset(

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from headgate.config.sections import Section
+from headgate.config.section import Section
 from headgate.config.values import Algorithms, Clash, FiniteSeconds, KeysUrl, Text, Timeout
 
 

@@ -7,22 +7,20 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
+from headgate.config.callers import CallersSettings
+from headgate.config.http import HttpSettings
+from headgate.config.idempotency import IdempotencySettings
 from headgate.config.log import LogSettings
 from headgate.config.metrics import MetricsSettings
-from headgate.config.sections import (
-    CallersSettings,
-    HttpSettings,
-    IdempotencySettings,
-    RetrySettings,
-    SandboxSettings,
-    Section,
-    ServerSettings,
-    SystemPromptSettings,
-    ThrottleSettings,
-    UpstreamSettings,
-)
+from headgate.config.retry import RetrySettings
+from headgate.config.sandbox import SandboxSettings
+from headgate.config.section import Section
 from headgate.config.security import AuthSettings, TlsSettings
+from headgate.config.server import ServerSettings
+from headgate.config.system_prompt import SystemPromptSettings
 from headgate.config.telemetry import TelemetrySettings
+from headgate.config.throttle import ThrottleSettings
+from headgate.config.upstream import UpstreamSettings
 from headgate.config.values import Clash, HttpListen, Listen, is_loopback, parse_address
 
 NO_PACE = {"rate": math.inf, "min_interval": 0.0}

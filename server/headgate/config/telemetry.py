@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from headgate.config.sections import Section
+from headgate.config.section import Section
 from headgate.config.values import (  # noqa: TC001 - pydantic looks them up at run time
     Headers,
     Number,

@@ -23,6 +23,7 @@ PYRIGHT_VERSION := 1.1.414
 
 RUN := .venv/bin/python
 READY := .venv/.ready
+BENCH := PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN)
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 BUF_READY := .tools/buf-$(BUF_VERSION)
 PYRIGHT_READY := .tools/pyright-$(PYRIGHT_VERSION)
@@ -181,6 +182,10 @@ check-deploy: $(READY) ## Render and validate the chart, hold it against the pro
 .PHONY: conformance
 conformance: $(READY) ## Give every client the same cases; ARGS="--language go" chooses
 	@$(RUN) tests/conformance/kit.py $(ARGS)
+
+.PHONY: bench
+bench: $(READY) ## Measure what headgate costs and adds; ARGS="--quick stream" chooses, --help tells
+	@$(BENCH) -m bench.cost.measure $(ARGS)
 
 .PHONY: bench-traffic
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth

@@ -245,8 +245,18 @@ def _token(name: str, expires: str | None, file: Path | None) -> int:
 
 @_headgate.command("proto")
 @click.option("--descriptor-set", is_flag=True, help="Write the binary descriptor set instead.")
-def _proto(descriptor_set: bool) -> int:
+@click.option(
+    "--http-rules",
+    is_flag=True,
+    help="Write a descriptor set that says where each method is found over HTTP, for Envoy.",
+)
+def _proto(descriptor_set: bool, http_rules: bool) -> int:
     """Print the contract, chat.proto, for making stubs in any language."""
+    if http_rules:
+        from headgate import http_rules as rules  # noqa: PLC0415 - protobuf is slow to load
+
+        click.echo(rules.descriptor_set(), nl=False)
+        return 0
     name = "chat.binpb" if descriptor_set else "chat.proto"
     click.echo(resources.files("headgate").joinpath("v1", name).read_bytes(), nl=False)
     return 0

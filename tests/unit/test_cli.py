@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
 
 from headgate import __version__, settings_doc
 from headgate.cli import main
@@ -285,6 +288,27 @@ def test_the_contract_comes_with_the_program(capfdbinary: pytest.CaptureFixture[
     assert main(["proto", "--descriptor-set"]) == 0
     assert b"ChatService" in capfdbinary.readouterr().out
     assert text == (ROOT / "protos" / "headgate" / "v1" / "chat.proto").read_bytes()
+
+
+def test_a_proxy_finds_the_methods_by_http(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The contract with a path for each method, and every type that it or its errors need."""
+    assert main(["proto", "--http-rules"]) == 0
+    pool = descriptor_pool.DescriptorPool()
+    for file in FileDescriptorSet.FromString(capfdbinary.readouterr().out).file:
+        pool.AddSerializedFile(
+            file.SerializeToString()
+        )  # refuses a file whose imports are not there before it
+    methods = pool.FindServiceByName("headgate.v1.ChatService").methods
+    rules = {}
+    for method in methods:
+        options = method.GetOptions().SerializeToString()
+        rules[method.name] = MethodOptions.FromString(options).Extensions[annotations_pb2.http]
+    assert {name: (rule.post, rule.body) for name, rule in rules.items()} == {
+        "Chat": ("/v1/chat", "*"),
+        "StreamChat": ("/v1/chat:stream", "*"),
+    }
+    for name in ("ErrorInfo", "RetryInfo", "BadRequest", "QuotaFailure"):
+        assert pool.FindMessageTypeByName(f"google.rpc.{name}")
 
 
 def test_help_loads_neither_grpc_nor_http() -> None:

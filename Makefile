@@ -195,6 +195,11 @@ bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--
 bench-size: $(READY) ## Measure what a call, a token, a stream and telemetry cost
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/size/measure.py $(ARGS)
 
+.PHONY: bench-production
+bench-production: $(READY) ## Measure rotation, strangers, watchers, label attacks and drains; ARGS=--quick for a tenth
+	@PYTHONPATH=tests:tests/bench/traffic GRPC_ENABLE_FORK_SUPPORT=0 GRPC_VERBOSITY=NONE \
+		$(RUN) tests/bench/production/measure.py $(ARGS)
+
 .PHONY: check
 check: lint types buf check-generated check-floors ## Run every check that is not a test
 

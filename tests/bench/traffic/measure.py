@@ -8,10 +8,7 @@ the parts to run. Prints one table and writes `build/bench-traffic.json`.
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
-
-import uvloop
 
 from cancels import cancels
 from endings import cut, faults
@@ -19,16 +16,14 @@ from joins import joins
 from lines import full_queue, thousand
 from pace import hammering, hopeless, prediction
 from replicas import clock, killed, slow, stopped
+from running import QUICK, run
 from scene import ROOT
 from store_cost import store_cost
 from storms import storms
-from table import Row, save, show, table
 from workers import worker_killed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    Part = Callable[[], AsyncIterator[Row]]
+    from running import Part
 
 
 def parts(*, quick: bool) -> dict[str, Part]:
@@ -54,34 +49,9 @@ def parts(*, quick: bool) -> dict[str, Part]:
     }
 
 
-async def measure(chosen: list[Part]) -> list[Row]:
-    rows = []
-    for part in chosen:
-        async for row in part():
-            show(row)
-            rows.append(row)
-    return rows
-
-
 def main(arguments: list[str]) -> int:
-    quick = "--quick" in arguments
-    known = parts(quick=quick)
-    names = [word for word in arguments if word != "--quick"] or list(known)
-    if unknown := set(names) - set(known):
-        sys.stderr.write(f"no part {', '.join(unknown)}; there are {', '.join(known)}\n")
-        return 2
-    started = time.monotonic()
-    rows = uvloop.run(measure([known[name] for name in names]))
-    save(
-        rows,
-        ROOT / "build" / "bench-traffic.json",
-        seconds=time.monotonic() - started,
-        quick=quick,
-    )
-    missed = sum(not row.ok for row in rows)
-    sys.stdout.write(f"\n{table(rows)}\n{len(rows) - missed} of {len(rows)} reached")
-    sys.stdout.write("; build/bench-traffic.json\n")
-    return 1 if missed else 0
+    known = parts(quick=QUICK in arguments)
+    return run(known, arguments, ROOT / "build" / "bench-traffic.json")
 
 
 if __name__ == "__main__":

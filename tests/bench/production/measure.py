@@ -11,8 +11,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from bench.production.draining import draining
 from bench.production.gateway import ROOT
 from bench.production.labels import labels
+from bench.production.rotation import rotation
 from bench.production.watching import watching
 from running import QUICK, run
 
@@ -24,8 +26,10 @@ def parts(*, quick: bool) -> dict[str, Part]:
     """By name, in the order of the table."""
     share, runs = (0.1, 1) if quick else (1.0, 3)
     return {
+        "rotation": lambda: rotation(1 if quick else 5),
         "watchers": lambda: watching(runs),
         "labels": lambda: labels(int(10_000 * share)),
+        "draining": lambda: draining(runs),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from typing import TYPE_CHECKING, cast
 
 from bench.cost import stamps
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
+BUFFER = 128 << 10
 _DONE = b"data: [DONE]"
 
 
@@ -55,6 +57,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        # So that no connection at full speed keeps the loop from the others, and from its timers.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._end(f"connection lost: {error}")

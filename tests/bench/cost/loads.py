@@ -86,7 +86,7 @@ async def streams(
     await crowd.started(PATIENCE)
     await asyncio.sleep(settle)
     early_tokens, early_messages = tally.tokens, tally.messages
-    tally.timed = True
+    tally.timed = model == "paced"
     watch.begin()
     await asyncio.sleep(window)
     made = watch.end()
@@ -97,10 +97,12 @@ async def streams(
         "delay": percentiles([delay / 1e3 for delay in tally.delays]),
         "memory": {name: [before[name], after] for name, after in watch.memory().items()},
         "started": crowd.begun,
+        "complete": None,
+        "failures": crowd.failures(),
     }
     if finish:
         await crowd.ended(PATIENCE)
-    made |= {"complete": crowd.complete(tokens), "failures": crowd.failures()}
+        made |= {"complete": crowd.complete(tokens), "failures": crowd.failures()}
     line.close()
     return made
 
@@ -121,7 +123,8 @@ class _Crowd:
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number in range(count):
-            await asyncio.sleep(began + ramp * number / count - loop.time())
+            if (wait := began + ramp * number / count - loop.time()) > 0:
+                await asyncio.sleep(wait)
             await asyncio.wait_for(self._room.acquire(), PATIENCE)
             answer = Answer(self._tally, self._on_end, self._on_first)
             self._answers.append(answer)

@@ -18,17 +18,30 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from bench.cost.memory import rest, soak, standing
+from bench.cost.queue import queue
 from bench.cost.stage import Stage
-from bench.cost.streams import stream
+from bench.cost.streams import full, many, stream, workers
 from bench.cost.table import ROOT, Row, save, show, table
-from bench.cost.unary import unary
+from bench.cost.unary import latency, unary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     Part = Callable[[Stage], AsyncIterator[Row]]
 
-PARTS: dict[str, Part] = {"stream": stream, "unary": unary}
+PARTS: dict[str, Part] = {
+    "stream": stream,
+    "many": many,
+    "full": full,
+    "unary": unary,
+    "latency": latency,
+    "rest": rest,
+    "standing": standing,
+    "soak": soak,
+    "workers": workers,
+    "queue": queue,
+}
 
 
 async def measure(names: list[str], stage: Stage) -> list[Row]:

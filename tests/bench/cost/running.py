@@ -48,8 +48,14 @@ class Gateway(Process):
         numbers = _WORKERS.search(said)
         self.workers = [Process(int(n)) for n in numbers[1].split(", ")] if numbers else []
 
-    def target(self, connections: int) -> Target:
+    def target(self, connections: int = 4) -> Target:
         return Target("grpc", self.address, connections)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """For a load to watch."""
+        workers = {f"worker {n}": [worker.pid] for n, worker in enumerate(self.workers, 1)}
+        return {"gateway": [self.pid], **workers}
 
 
 class Mock(Process):
@@ -60,8 +66,13 @@ class Mock(Process):
         self.address = f"127.0.0.1:{port}"
         self.url = f"http://{self.address}/v1/chat/completions"
 
-    def target(self, connections: int) -> Target:
+    def target(self, connections: int = 0) -> Target:
         return Target("http", self.address, connections)
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """For a load to watch."""
+        return {"mock": [self.pid]}
 
 
 @contextmanager

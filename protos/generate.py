@@ -27,11 +27,11 @@ PROTOS = ROOT / "protos"
 PROTO = "headgate/v1/chat.proto"
 SERVER = "server/headgate/v1"
 CLIENT = "clients/python/headgate_client"
-SCRIPTS = ("clients/go/generate.py", "clients/typescript/generate.py")
+SCRIPTS = tuple(f"clients/{name}/generate.py" for name in ("go", "typescript", "web"))
 # Folders in which everything is generated.
 FOLDERS = (
     *(SERVER, f"{CLIENT}/v1"),
-    *("clients/go/headgatev1", "clients/typescript/src/generated"),
+    *("clients/go/headgatev1", "clients/typescript/src/generated", "clients/web/src/generated"),
 )
 STUBS = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py", "chat_pb2_grpc.pyi")
 INIT = b'"""Generated from headgate/v1/chat.proto by `make proto`; never edited."""\n'

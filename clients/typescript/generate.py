@@ -12,7 +12,6 @@ What is made, in `clients/typescript/src/generated`:
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import shutil
@@ -24,9 +23,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "protos"))
 
 from environments import ROOT, ToolError, environment
+from node_tools import node_tool
 
 PROTOS = ROOT / "protos"
-TOOLS = ROOT / ".tools" / "typescript"
 TARGET = "clients/typescript/src/generated"
 GOOGLE = "googleapis-common-protos==1.76.0"  # where google/rpc/*.proto come from
 
@@ -87,7 +86,7 @@ def generate() -> dict[str, bytes]:
     pins = (PROTOS / "tools.txt").read_text().splitlines()
     protoc = environment("proto", [pin for pin in pins if not pin.startswith("#")])
     google = next(environment("googleapis", [GOOGLE]).parents[1].glob("lib/python*/site-packages"))
-    plugin = _plugin()
+    plugin = node_tool("typescript", "protoc-gen-ts_proto", PLUGIN)
     with tempfile.TemporaryDirectory() as directory:
         for files, options in PASSES:
             command = [
@@ -100,29 +99,6 @@ def generate() -> dict[str, bytes]:
         files_made = [path for path in made.rglob("*") if path.is_file()]
         stubs = {path.relative_to(made).as_posix(): path.read_bytes() for path in files_made}
     return stubs | {"defaults.ts": _defaults()}
-
-
-def _plugin() -> Path:
-    """The code generator, installed below .tools where it is not there yet."""
-    plugin = TOOLS / "node_modules" / ".bin" / "protoc-gen-ts_proto"
-    manifest = TOOLS / "package.json"
-    wanted = json.dumps({"private": True, "dependencies": PLUGIN}, indent=2) + "\n"
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    with (ROOT / ".tools" / "typescript.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once must not install at once
-        if plugin.exists() and manifest.is_file() and manifest.read_text() == wanted:
-            return plugin
-        npm = shutil.which("npm")
-        if npm is None:
-            raise ToolError("the code generator comes from npm, which is missing; install Node.js")
-        manifest.unlink(missing_ok=True)
-        shutil.rmtree(TOOLS / "node_modules", ignore_errors=True)
-        flags = ["--silent", "--no-fund", "--no-audit", "--no-save", "--no-package-lock"]
-        pins = [f"{name}@{version}" for name, version in PLUGIN.items()]
-        install = [npm, "install", *flags, "--prefix", str(TOOLS), *pins]
-        _run(install, "npm cannot install the code generator")
-        manifest.write_text(wanted)
-    return plugin
 
 
 def _defaults() -> bytes:

@@ -1,0 +1,4 @@
+interface ImportMetaEnv {
+  /** The gateway's address, fixed when the page is built. */
+  readonly VITE_HEADGATE_TARGET?: string;
+}

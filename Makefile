@@ -20,6 +20,7 @@ WERROR ?= OFF
 PIP_VERSION := 26.3
 BUF_VERSION := 1.75.0
 PYRIGHT_VERSION := 1.1.414
+PLAYWRIGHT_VERSION := 1.65.2
 
 RUN := .venv/bin/python
 READY := .venv/.ready
@@ -27,11 +28,13 @@ BENCH := PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN)
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 BUF_READY := .tools/buf-$(BUF_VERSION)
 PYRIGHT_READY := .tools/pyright-$(PYRIGHT_VERSION)
+PLAYWRIGHT_READY := .venv/.playwright-$(PLAYWRIGHT_VERSION)
+WEB_READY := clients/web/node_modules/.ready
 NPM_INSTALL := npm install --silent --no-fund --no-audit --no-package-lock
 # Built in the same environment, so that the pins hold for the build too.
 PROJECTS := --no-build-isolation --group dev -e . -e clients/python[terminal]
 SOURCES := server clients/python tests
-SCRIPTS := protos clients/toolchains.py clients/go clients/typescript
+SCRIPTS := protos clients/toolchains.py clients/go clients/typescript clients/web
 CLIENTS := python go typescript java rust cpp
 # Ends with a line for each toolchain that is missing, and what to install.
 NEEDS := @$(RUN) clients/toolchains.py
@@ -58,7 +61,7 @@ fast: $(READY) ## Run the unit tests only
 	@$(RUN) -m pytest -q tests/unit
 
 .PHONY: clients
-clients: $(CLIENTS:%=client-%) ## Check, build and test every client; `make client-go` does one
+clients: $(CLIENTS:%=client-%) client-web ## Check, build and test every client; `make client-go` does one
 
 # Says which it leaves out and why; `make clients` leaves none out.
 .PHONY: test-usable-clients
@@ -69,10 +72,10 @@ test-usable-clients: $(READY)
 		echo "clients: tested here: python" $${targets//test-/}; cat build/left-out.txt
 
 .PHONY: lint-clients
-lint-clients: $(CLIENTS:%=lint-%) ## Check format and lint of every client
+lint-clients: $(CLIENTS:%=lint-%) lint-web ## Check format and lint of every client
 
-.PHONY: $(CLIENTS:%=client-%) $(CLIENTS:%=lint-%) $(CLIENTS:%=test-%)
-$(CLIENTS:%=client-%): client-%: lint-% test-%
+.PHONY: $(CLIENTS:%=client-%) $(CLIENTS:%=lint-%) $(CLIENTS:%=test-%) client-web lint-web test-web
+$(CLIENTS:%=client-%) client-web: client-%: lint-% test-%
 
 lint-python: lint
 
@@ -123,6 +126,22 @@ test-cpp: $(READY)
 	@MAKEFLAGS= cmake --build build/cpp -j2 >/dev/null
 	@ctest --test-dir build/cpp --quiet --no-tests=error --output-log build/cpp/tests.log || { \
 		ctest --test-dir build/cpp --rerun-failed --output-on-failure; exit 1; }
+
+.PHONY: web
+web: $(WEB_READY) ## Build the page for the browser, into clients/web/dist
+	@cd clients/web && npm run --silent build -- --logLevel warn
+	@echo "clients/web/dist is ready for any web server that Envoy allows calls from; on this machine:"
+	@echo "    npm --prefix clients/web run preview"
+	@echo "    http://127.0.0.1:4173/?target=http://127.0.0.1:8080    with Envoy's own address"
+
+lint-web: $(WEB_READY)
+	@cd clients/web && npm run --silent lint
+
+# Through Envoy, in a browser without a window; what it looks like is put into build/web.
+test-web: $(READY) $(PLAYWRIGHT_READY) $(WEB_READY)
+	$(NEEDS) web
+	@cd clients/web && npm test --silent && npm run --silent build -- --logLevel warn
+	@$(RUN) -m pytest -q tests/web $(ARGS)
 
 # What each registry wants, below dist/.
 .PHONY: packages
@@ -225,7 +244,7 @@ settings: $(READY) ## Write the README's table of settings
 clean: ## Remove everything that was made, the environment included
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	@rm -rf clients/*/build clients/*/target clients/*/dist clients/*/node_modules
-	@rm -f clients/typescript/package-lock.json clients/rust/Cargo.lock
+	@rm -f clients/{typescript,web}/package-lock.json clients/rust/Cargo.lock
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: buf
@@ -238,6 +257,15 @@ $(BUF_READY):
 	@command -v npm >/dev/null || { echo "buf comes from npm, which is missing; install Node.js" >&2; exit 1; }
 	@npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@$(BUF_VERSION)
 	@touch $(BUF_READY)
+
+$(WEB_READY): clients/web/package.json
+	@command -v npm >/dev/null || { echo "the page is built with npm, which is missing; install Node.js" >&2; exit 1; }
+	@cd clients/web && $(NPM_INSTALL)
+	@touch $(WEB_READY)
+
+$(PLAYWRIGHT_READY): $(READY)
+	@$(PIP) install -c server/constraints.txt playwright==$(PLAYWRIGHT_VERSION)
+	@touch $(PLAYWRIGHT_READY)
 
 $(PYRIGHT_READY):
 	@command -v npm >/dev/null || { echo "pyright comes from npm, which is missing; install Node.js" >&2; exit 1; }

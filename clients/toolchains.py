@@ -82,6 +82,11 @@ TOOLCHAINS = {
         install="Debian: cmake make g++ clang-format pkg-config libgrpc++-dev libprotobuf-dev "
         "protobuf-compiler protobuf-compiler-grpc libgtest-dev",
     ),
+    "web": Toolchain(
+        commands=("node 20.19", "npm", "chromium"),
+        fetch=("npm", "install", "--silent", "--no-fund", "--no-audit", "--no-package-lock"),
+        install="Debian 13: nodejs npm chromium",
+    ),
 }
 
 

@@ -71,7 +71,11 @@ function spoken(tokens: Token[]): string {
   }
   return tokens
     .filter(({ type }) => type === "inline")
-    .map(({ children }) => (children ?? []).map(({ content }) => content || " ").join(""))
+    .map(({ children }) => (children ?? []).map(words).join(""))
     .map((line) => line.replace(/\s+/g, " ").trim())
     .join("\n");
+}
+
+function words({ type, content }: Token): string {
+  return type === "softbreak" || type === "hardbreak" ? " " : content;
 }

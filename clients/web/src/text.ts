@@ -38,7 +38,7 @@ export function facts({ end, model }: Answer): string[] {
   };
   if (model) found.push(model);
   add(usage?.completionTokens, (count) => many(count, "token"));
-  add(usage?.promptTokens, (count) => `${count} in the question`);
+  add(usage?.promptTokens, (count) => `${count} in the prompt`);
   add(positive(gateway?.queueWait), (ms) => `${seconds(ms)} in line`);
   add(positive(gateway?.timeToFirstDelta), (ms) => `first word after ${seconds(ms)}`);
   add(gateway && gateway.attempts > 1 ? gateway.attempts : undefined, (n) => `${n} attempts`);

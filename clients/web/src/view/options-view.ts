@@ -5,6 +5,7 @@ import { byId, setText } from "./dom.js";
 export class OptionsView {
   #button = byId("options-button", HTMLButtonElement);
   #panel = byId("options", HTMLElement);
+  #form = byId("options-form", HTMLFormElement);
   #systemPrompt = byId("system-prompt", HTMLTextAreaElement);
   #temperature = byId("temperature", HTMLInputElement);
   #temperatureValue = byId("temperature-value", HTMLOutputElement);
@@ -13,6 +14,7 @@ export class OptionsView {
 
   constructor() {
     this.#button.addEventListener("click", () => this.#toggle());
+    this.#form.addEventListener("submit", (event) => event.preventDefault()); // they hold at once
     this.#temperature.addEventListener("input", () => this.#showTemperature());
     this.#temperatureDefault.addEventListener("change", () => this.#showTemperature());
     this.#showTemperature();
@@ -33,6 +35,7 @@ export class OptionsView {
   #toggle(): void {
     this.#panel.hidden = !this.#panel.hidden;
     this.#button.setAttribute("aria-expanded", String(!this.#panel.hidden));
+    if (!this.#panel.hidden) scrollTo({ top: 0 }); // the bar above it stays in view, the panel not
   }
 
   #showTemperature(): void {

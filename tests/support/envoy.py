@@ -168,14 +168,15 @@ async def envoy(config: Config, folder: Path, log: str = "envoy.log") -> AsyncIt
         RuntimeError: it does not start; with what it said.
     """
     file, admin = _written(config, folder), folder / "admin"
-    process = await asyncio.create_subprocess_exec(
+    arguments = [
         *(await asyncio.to_thread(program), "-c", file, "--concurrency", "1"),
         *("--base-id-path", folder / "id", "--use-dynamic-base-id"),
         *("--admin-address-path", admin, "--drain-time-s", "1"),
-        env=clean_environment(),
-        stdout=(folder / log).open("wb"),
-        stderr=asyncio.subprocess.PIPE,
-    )
+    ]
+    with (folder / log).open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *arguments, env=clean_environment(), stdout=output, stderr=asyncio.subprocess.PIPE
+        )
     assert process.stderr is not None
     reading = None
     try:

@@ -1,0 +1,134 @@
+"""A refused call says why, what that means, and when to come again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.async_api import expect
+
+from support.gateway import gateway
+from support.raw_upstream import (
+    Connection,
+    RawUpstream,
+    Request,
+    answers,
+    chunked,
+    delta,
+    event,
+    says,
+    stream_head,
+)
+
+if TYPE_CHECKING:
+    from web.conftest import Visit
+
+_FOCUSABLE = "document.activeElement.textContent"
+
+
+async def test_a_countdown_and_another_try(visit: Visit) -> None:
+    """The button does nothing before its time; then the same question is answered."""
+    allowance = {"rate": 0.5, "burst": 1, "max_wait": 0}
+    async with (
+        RawUpstream(says("Yes.")) as upstream,
+        gateway(upstream.url, callers=allowance) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("One?")
+        await reader.sees("finished")
+        await reader.ask("Two?")
+        await reader.sees("refused")
+        await expect(reader.refusal).to_contain_text("You have used up your share for now")
+        await expect(reader.refusal).to_contain_text("CALLER_LIMIT")
+        await expect(reader.refusal).to_contain_text("possible in")
+        again = reader.button("Try again")
+        await expect(again).to_have_attribute("aria-disabled", "true")
+        await again.dispatch_event("click")
+        await reader.keep("refusal")
+        await expect(again).to_have_attribute("aria-disabled", "false")
+        assert len(upstream.requests) == 1
+        await again.click()
+        await reader.sees("finished")
+        await expect(reader.page.locator(".turn")).to_have_count(2)
+        await expect(reader.refusal).to_have_count(0)
+        assert len(upstream.requests) == 2
+
+
+async def test_wrong_fields_are_named(visit: Visit) -> None:
+    """A system prompt that the server does not allow; the question comes back to be changed."""
+    async with (
+        RawUpstream(says("Yes.")) as upstream,
+        gateway(upstream.url, system_prompt={"allow_override": False}) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.button("Options").click()
+        await reader.page.get_by_label("System prompt").fill("Be rude.")
+        await reader.ask("One?")
+        await reader.sees("refused")
+        await expect(reader.refusal.locator("li code")).to_have_text("system_prompt.mode")
+        await reader.keep("wrong-field")
+        await reader.button("Change the question").click()
+        await expect(reader.question).to_be_focused()
+        await expect(reader.question).to_have_value("One?")
+        assert upstream.requests == []
+
+
+async def test_the_upstreams_own_words(visit: Visit) -> None:
+    """What the upstream says of a request that it does not take is shown as it is."""
+    body = b'{"error": {"message": "<b>too long</b> by 12 tokens"}}'
+    async with (
+        RawUpstream(answers(body, status="400 Bad Request")) as upstream,
+        gateway(upstream.url) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("Long")
+        await reader.sees("refused")
+        await expect(reader.refusal).to_contain_text("UPSTREAM_REJECTED")
+        await expect(reader.refusal).to_contain_text("<b>too long</b> by 12 tokens")
+
+
+async def test_an_answer_that_breaks_off(visit: Visit) -> None:
+    """What had come stays, and is not taken for the whole."""
+
+    async def cut(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head(), chunked(event(delta("Once upon"))))
+        connection.reset()
+
+    async with (
+        RawUpstream(cut) as upstream,
+        gateway(upstream.url) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("A story")
+        await reader.sees("refused")
+        await expect(reader.text).to_have_text("Once upon")
+        await expect(reader.refusal).to_contain_text("The answer broke off")
+        await expect(reader.refusal).to_contain_text("STREAM_INTERRUPTED")
+        await reader.keep("interrupted")
+
+
+async def test_a_token_that_is_wanted(visit: Visit) -> None:
+    """Without one the call is refused; with it, tried again, it is answered; it goes no further."""
+    async with (
+        RawUpstream(says("Yes.")) as upstream,
+        gateway(upstream.url, auth={"tokens": {"web": {"value": "s3cret"}}}) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("One?")
+        await reader.sees("refused")
+        await expect(reader.refusal).to_contain_text("The gateway wants to know who you are")
+        await reader.button("Options").click()
+        await reader.page.get_by_label("Access token").fill("s3cret")
+        await reader.button("Try again").click()
+        await reader.sees("finished")
+        (request,) = upstream.requests
+        assert "s3cret" not in str(request.headers)
+
+
+async def test_no_gateway_at_all(visit: Visit) -> None:
+    """Envoy alone answers; the page says who is missing."""
+    async with visit("127.0.0.1:9") as reader:
+        await reader.ask("Anybody?")
+        await reader.sees("refused")
+        await expect(reader.refusal).to_contain_text("The gateway cannot be reached")
+        await expect(reader.button("Try again")).to_be_visible()
+        await reader.keep("unreachable")

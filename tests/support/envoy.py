@@ -168,7 +168,7 @@ async def envoy(config: Config, folder: Path, log: str = "envoy.log") -> AsyncIt
         RuntimeError: it does not start; with what it said.
     """
     file, admin = _written(config, folder), folder / "admin"
-    arguments = [
+    arguments: list[str | Path] = [
         *(await asyncio.to_thread(program), "-c", file, "--concurrency", "1"),
         *("--base-id-path", folder / "id", "--use-dynamic-base-id"),
         *("--admin-address-path", admin, "--drain-time-s", "1"),

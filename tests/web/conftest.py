@@ -60,7 +60,9 @@ def visit(browser: Browser, origin: str, tmp_path: Path) -> Visit:
         from web.reader import Reader
 
         async with edge(gateway, origin, tmp_path) as target:
-            context = await browser.new_context(**{"viewport": {"width": 1000, "height": 760}} | how)
+            context = await browser.new_context(
+                **{"viewport": {"width": 1000, "height": 760}} | how
+            )
             reader = Reader(await context.new_page())
             reader.page.set_default_timeout(10_000)
             await reader.page.goto(f"{origin}/?target={target}")

@@ -40,20 +40,23 @@ async def test_it_streams(visit: Visit) -> None:
         end = [event(delta(REST)), event(finish()), DONE]
         await connection.send(*(chunked(data) for data in end), END)
 
-    async with RawUpstream(in_two) as upstream, gateway(upstream.url) as caller:
-        async with visit(caller.gateway.grpc_address) as reader:
-            await reader.ask("Show me a gate")
-            await expect(reader.text.locator("pre")).to_have_text("def open(gate):\n    retu")
-            await reader.sees("answering")
-            await expect(reader.button("Stop")).to_be_visible()
-            await reader.keep("streaming")
-            rest.set()
-            await reader.sees("finished")
-            await expect(reader.text.locator("pre")).to_have_text(
-                "def open(gate):\n    return gate.lift()"
-            )
-            await expect(reader.text.locator("strong")).to_have_text("all")
-            await expect(reader.button("Send")).to_be_visible()
+    async with (
+        RawUpstream(in_two) as upstream,
+        gateway(upstream.url) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("Show me a gate")
+        await expect(reader.text.locator("pre")).to_have_text("def open(gate):\n    retu")
+        await reader.sees("answering")
+        await expect(reader.button("Stop")).to_be_visible()
+        await reader.keep("streaming")
+        rest.set()
+        await reader.sees("finished")
+        await expect(reader.text.locator("pre")).to_have_text(
+            "def open(gate):\n    return gate.lift()"
+        )
+        await expect(reader.text.locator("strong")).to_have_text("all")
+        await expect(reader.button("Send")).to_be_visible()
 
 
 async def test_what_is_selected_stays_selected(visit: Visit) -> None:
@@ -66,15 +69,18 @@ async def test_what_is_selected_stays_selected(visit: Visit) -> None:
         end = [event(delta(" and more.")), event(finish()), DONE]
         await connection.send(*(chunked(data) for data in end), END)
 
-    async with RawUpstream(in_two) as upstream, gateway(upstream.url) as caller:
-        async with visit(caller.gateway.grpc_address) as reader:
-            await reader.ask("Hello")
-            await expect(reader.text).to_contain_text("More")
-            await reader.text.locator("p").first.select_text()
-            rest.set()
-            await reader.sees("finished")
-            await expect(reader.text).to_contain_text("More and more.")
-            assert await reader.page.evaluate("getSelection().toString().trim()") == "To be kept."
+    async with (
+        RawUpstream(in_two) as upstream,
+        gateway(upstream.url) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("Hello")
+        await expect(reader.text).to_contain_text("More")
+        await reader.text.locator("p").first.select_text()
+        rest.set()
+        await reader.sees("finished")
+        await expect(reader.text).to_contain_text("More and more.")
+        assert await reader.page.evaluate("getSelection().toString().trim()") == "To be kept."
 
 
 async def test_the_sandbox_answers(visit: Visit) -> None:
@@ -92,21 +98,24 @@ async def test_the_sandbox_answers(visit: Visit) -> None:
 
 async def test_a_conversation(visit: Visit) -> None:
     """What was said goes along with the next question, with the options; a new chat forgets it."""
-    async with RawUpstream(says("Yes", ".")) as upstream, gateway(upstream.url) as caller:
-        async with visit(caller.gateway.grpc_address) as reader:
-            await reader.ask("One?")
-            await reader.sees("finished")
-            await reader.button("Options").click()
-            await reader.page.get_by_label("System prompt").fill("Be brief.")
-            await reader.page.get_by_label("Leave it to the upstream").uncheck()
-            await reader.page.get_by_role("slider", name="Temperature").fill("0.3")
-            await reader.keep("options")
-            await reader.ask("Two?")
-            await expect(reader.page.locator(".answer[data-phase=finished]")).to_have_count(2)
-            await reader.button("New chat").click()
-            await expect(reader.page.locator(".turn")).to_have_count(0)
-            await reader.ask("Three?")
-            await reader.sees("finished")
+    async with (
+        RawUpstream(says("Yes", ".")) as upstream,
+        gateway(upstream.url) as caller,
+        visit(caller.gateway.grpc_address) as reader,
+    ):
+        await reader.ask("One?")
+        await reader.sees("finished")
+        await reader.button("Options").click()
+        await reader.page.get_by_label("System prompt").fill("Be brief.")
+        await reader.page.get_by_label("Leave it to the upstream").uncheck()
+        await reader.page.get_by_role("slider", name="Temperature").fill("0.3")
+        await reader.keep("options")
+        await reader.ask("Two?")
+        await expect(reader.page.locator(".answer[data-phase=finished]")).to_have_count(2)
+        await reader.button("New chat").click()
+        await expect(reader.page.locator(".turn")).to_have_count(0)
+        await reader.ask("Three?")
+        await reader.sees("finished")
     first, second, third = (request.json for request in upstream.requests)
     assert first["messages"] == [{"role": "user", "content": "One?"}]
     assert "temperature" not in first

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from playwright.async_api import expect
 
+from headgate.security.tokens import new_token
 from support.gateway import gateway
 from support.raw_upstream import (
     Connection,
@@ -20,9 +21,9 @@ from support.raw_upstream import (
 )
 
 if TYPE_CHECKING:
-    from web.conftest import Visit
+    from pathlib import Path
 
-_FOCUSABLE = "document.activeElement.textContent"
+    from web.conftest import Visit
 
 
 async def test_a_countdown_and_another_try(visit: Visit) -> None:
@@ -64,7 +65,7 @@ async def test_wrong_fields_are_named(visit: Visit) -> None:
         await reader.page.get_by_label("System prompt").fill("Be rude.")
         await reader.ask("One?")
         await reader.sees("refused")
-        await expect(reader.refusal.locator("li code")).to_have_text("system_prompt.mode")
+        await expect(reader.refusal.locator("li code")).to_have_text("system_prompt")
         await reader.keep("wrong-field")
         await reader.button("Change the question").click()
         await expect(reader.question).to_be_focused()
@@ -106,22 +107,25 @@ async def test_an_answer_that_breaks_off(visit: Visit) -> None:
         await reader.keep("interrupted")
 
 
-async def test_a_token_that_is_wanted(visit: Visit) -> None:
+async def test_a_token_that_is_wanted(visit: Visit, tmp_path: Path) -> None:
     """Without one the call is refused; with it, tried again, it is answered; it goes no further."""
+    token, line = new_token("web")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(line)
     async with (
         RawUpstream(says("Yes.")) as upstream,
-        gateway(upstream.url, auth={"tokens": {"web": {"value": "s3cret"}}}) as caller,
+        gateway(upstream.url, auth={"required": True, "tokens_file": str(tokens)}) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):
         await reader.ask("One?")
         await reader.sees("refused")
         await expect(reader.refusal).to_contain_text("The gateway wants to know who you are")
         await reader.button("Options").click()
-        await reader.page.get_by_label("Access token").fill("s3cret")
+        await reader.page.get_by_label("Access token").fill(token)
         await reader.button("Try again").click()
         await reader.sees("finished")
         (request,) = upstream.requests
-        assert "s3cret" not in str(request.headers)
+        assert token not in str(request.headers)
 
 
 async def test_no_gateway_at_all(visit: Visit) -> None:
@@ -132,3 +136,8 @@ async def test_no_gateway_at_all(visit: Visit) -> None:
         await expect(reader.refusal).to_contain_text("The gateway cannot be reached")
         await expect(reader.button("Try again")).to_be_visible()
         await reader.keep("unreachable")
+        # The browser itself notes Envoy's 503; the page has nothing to add.
+        assert [said.partition(" of ")[2] for said in reader.complaints] == [
+            "503 (Service Unavailable)"
+        ]
+        reader.complaints.clear()

@@ -37,7 +37,8 @@ export function refusalFrom(thrown: unknown): Refusal {
       .findDetails(BadRequestSchema)
       .flatMap((bad) => bad.fieldViolations)
       .map(({ field, description }) => ({ field, description })),
-    requestId: error.metadata.get("x-request-id") ?? "",
+    // Envoy says it in the header and the gateway in the trailer: the same, joined by a comma.
+    requestId: error.metadata.get("x-request-id")?.split(",")[0] ?? "",
   };
 }
 

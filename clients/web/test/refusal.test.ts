@@ -23,7 +23,7 @@ const because = (reason: string, domain = "headgate") => ({
 });
 
 test("the details say why and when", () => {
-  const headers = { "x-request-id": "r-1", "headgate-retry-after-ms": "9" };
+  const headers = { "x-request-id": "r-1, r-1", "headgate-retry-after-ms": "9" };
   const details = [because("OTHER", "elsewhere"), because("QUEUE_FULL"), retryIn(2_500)];
   const error = new ConnectError("no room", Code.ResourceExhausted, headers, details);
   assert.deepEqual(refusalFrom(error), {

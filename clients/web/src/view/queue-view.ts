@@ -18,7 +18,7 @@ export class QueueView {
 
   show(place: Place, now: number): void {
     setText(this.#number, String(place.position));
-    setText(this.#words, place.position === 1 ? "next in line" : "your place in line");
+    setText(this.#words, place.position === 1 ? "Next in line" : "Your place in line");
     setText(this.#wait, placeText(place, now));
     this.#draw(place.position);
   }

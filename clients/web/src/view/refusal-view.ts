@@ -20,12 +20,13 @@ export class RefusalView {
    */
   constructor(refusal: Refusal, now: number, act: (remedy: Remedy) => void) {
     const { title, meaning, remedy } = wording(refusal);
+    const soon = remedy === "retry" && refusal.retryAfterMs !== undefined;
     this.#remedy = remedy;
     this.#dueAt = now + (refusal.retryAfterMs ?? 0);
     this.#again = remedy === "edit" ? "Change the question" : "Try again";
     this.root = element(
       "section",
-      { class: "refusal", "aria-label": "The call was refused" },
+      { class: soon ? "refusal soon" : "refusal", "aria-label": "The call was refused" },
       element("p", { class: "title" }, title),
       element("p", {}, meaning),
       ...said(refusal),
@@ -45,8 +46,7 @@ export class RefusalView {
     const left = this.#remedy === "retry" ? this.#dueAt - now : 0;
     // Not `disabled`: that would take the focus from somebody who waits on it.
     this.#button.setAttribute("aria-disabled", String(left > 0));
-    if (left > 0) setText(this.#when, `possible in ${span(left)}`);
-    else setText(this.#when, "");
+    setText(this.#when, left > 0 ? `You can in ${span(left)}.` : "");
     return left > 0;
   }
 
@@ -76,9 +76,6 @@ function said({ message, violations }: Refusal): HTMLElement[] {
 
 function details({ reason, code, requestId }: Refusal): HTMLElement {
   const facts = [reason || Code[code] || "", requestId && `request ${requestId}`];
-  return element("p", { class: "facts" }, ...facts.filter(Boolean).map((fact) => tag(fact)));
-}
-
-function tag(fact: string): HTMLElement {
-  return element("span", {}, fact);
+  const tags = facts.filter(Boolean).map((fact) => element("span", {}, fact));
+  return element("p", { class: "facts" }, ...tags);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from playwright.async_api import expect
@@ -28,30 +29,34 @@ if TYPE_CHECKING:
 
 async def test_a_countdown_and_another_try(visit: Visit) -> None:
     """The button does nothing before its time; then the same question is answered."""
-    allowance = {"rate": 0.5, "burst": 1, "max_wait": 0}
+    pause = answers(b"{}", status="429 Too Many Requests", headers=["Retry-After: 75"])
     async with (
-        RawUpstream(says("Yes.")) as upstream,
-        gateway(upstream.url, callers=allowance) as caller,
+        RawUpstream(pause, says("Yes.")) as upstream,
+        gateway(
+            upstream.url, retry={"max_attempts": 1}, throttle={"max_cooldown": 0.001}
+        ) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):
+        await reader.page.clock.install()
         await reader.ask("One?")
-        await reader.sees("finished")
-        await reader.ask("Two?")
         await reader.sees("refused")
-        await expect(reader.refusal).to_contain_text("You have used up your share for now")
-        await expect(reader.refusal).to_contain_text("CALLER_LIMIT")
-        await expect(reader.refusal).to_contain_text("possible in")
+        await expect(reader.refusal).to_contain_text("asks for a pause")
+        await expect(reader.refusal).to_contain_text("UPSTREAM_LIMIT")
         again = reader.button("Try again")
-        await expect(again).to_have_attribute("aria-disabled", "true")
-        await again.dispatch_event("click")
+        await expect(again).to_have_accessible_description(re.compile(r"^in 1 min \d+ s$"))
         await reader.keep("refusal")
+        await again.dispatch_event("click")
+        await expect(again).to_have_attribute("aria-disabled", "true")
+        await reader.page.clock.fast_forward(76_000)
         await expect(again).to_have_attribute("aria-disabled", "false")
+        await expect(again).to_have_accessible_description("")
         assert len(upstream.requests) == 1
         await again.click()
         await reader.sees("finished")
-        await expect(reader.page.locator(".turn")).to_have_count(2)
+        await expect(reader.page.locator(".turn")).to_have_count(1)
         await expect(reader.refusal).to_have_count(0)
-        assert len(upstream.requests) == 2
+        first, second = (request.json for request in upstream.requests)
+        assert first == second
 
 
 async def test_wrong_fields_are_named(visit: Visit) -> None:

@@ -9,8 +9,8 @@ import { element, setText } from "./dom.js";
 export class RefusalView {
   readonly root: HTMLElement;
   #again: string;
-  #when = element("p", { class: "when" });
-  #button = element("button", { type: "button", class: "main" });
+  #when = element("p", { class: "when", id: "when" });
+  #button = element("button", { type: "button", class: "main", "aria-describedby": "when" });
   #remedy: Remedy;
   #dueAt: number;
 
@@ -46,7 +46,7 @@ export class RefusalView {
     const left = this.#remedy === "retry" ? this.#dueAt - now : 0;
     // Not `disabled`: that would take the focus from somebody who waits on it.
     this.#button.setAttribute("aria-disabled", String(left > 0));
-    setText(this.#when, left > 0 ? `You can in ${span(left)}.` : "");
+    setText(this.#when, left > 0 ? `in ${span(left)}` : "");
     return left > 0;
   }
 

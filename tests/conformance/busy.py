@@ -1,4 +1,4 @@
-"""Calls of the kit's own that keep a gateway busy while a case runs."""
+"""Calls of the kit's own: they keep a gateway busy while a case runs, or look at its queue."""
 
 from __future__ import annotations
 
@@ -67,4 +67,18 @@ class Busy:
 
     def _cancel(self) -> None:
         for stream in self._streams:
+            stream.cancel()
+
+
+async def in_line(address: str, calls: int) -> None:
+    """Returns once so many calls wait at a gateway: who asks is told to stand behind them."""
+    hello = [pb.ChatMessage(role=pb.ROLE_USER, content="Hello!")]
+    options = pb.StreamOptions(queue_updates=True)
+    request = pb.ChatRequest(messages=hello, stream_options=options, user="busy/in line")
+    async with asyncio.timeout(ARRIVAL_SECONDS), grpc.aio.insecure_channel(address) as channel:
+        stub: Any = chat_pb2_grpc.ChatServiceStub(channel)
+        position = 0
+        while position <= calls:
+            stream = stub.StreamChat(request)
+            position = (await stream.read()).queued.position
             stream.cancel()

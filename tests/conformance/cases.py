@@ -26,6 +26,7 @@ EXPECT_KEYS = {
 UPSTREAM_KEYS = {"attempts", "cancelled", "body", "absent", "headers", "gap_ms", "size"}
 STEP_KEYS = {
     "call", "expect", "upstream", "wait", "busy", "meanwhile", "gateway", "options", "tokens",
+    "sent_away",
 }  # fmt: skip
 CASE_KEYS = {"name", "about", "gateway", "fresh", "quiet", "steps"}
 EVENTS = {"started": "s", "delta": "d", "finished": "f", "queued": "q", "heartbeat": "h"}
@@ -46,11 +47,13 @@ class Step:
         upstream: what the upstream must have seen of the case so far.
         wait: before the call: milliseconds, or `retry_delay` for what the step before was told.
         busy: calls that the kit itself keeps running at the gateway during the step.
-        meanwhile: what the kit does to the gateway during the call: `do`, `when` (`called`, or
-            `speaking`: the upstream has begun to answer), and `after_ms` more.
+        meanwhile: what the kit does to the gateway during the call: `do`, `when` (`called`;
+            `speaking`: the upstream has begun to answer; `in_line`: all calls wait for a slot),
+            and `after_ms` more.
         gateway: what the kit does to the gateway before: `stop`, `start`, `restart`, `replace`.
         options: with which the program is started, in place of those that the gateway names.
         tokens: names of those that the gateway lets in from this step on.
+        sent_away: how many calls the gateway that was replaced has refused because it goes.
     """
 
     call: dict[str, Any] | None = None
@@ -62,6 +65,7 @@ class Step:
     gateway: str | None = None
     options: list[str] | None = None
     tokens: list[str] | None = None
+    sent_away: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

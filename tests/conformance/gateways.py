@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30
 STOP_SECONDS = 30
+LOG_SECONDS = 5
 PORTS = range(20000, 32000)
 
 
@@ -47,6 +48,8 @@ class GatewayProcess:
         self._reader: asyncio.Task[None] | None = None
         self._asked = False
         self._reloaded = asyncio.Event()
+        self._sent_away = 0
+        self._spoke = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -115,6 +118,18 @@ class GatewayProcess:
             self._process.send_signal(signal.SIGTERM)
             self._asked = True
 
+    async def sent_away(self, calls: int) -> int:
+        """How many calls it has refused because it goes, by its access log.
+
+        Returns once it has told of so many, or of no more in some seconds.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOG_SECONDS):
+                while self._sent_away < calls:
+                    self._spoke.clear()
+                    await self._spoke.wait()
+        return self._sent_away
+
     async def until_deaf(self) -> None:
         """Returns once it takes no more connections."""
         with suppress(ConnectionError):  # refused, or closed while it was made
@@ -166,6 +181,8 @@ class GatewayProcess:
                 listening.set_result(True)
             if b'"event":"reloaded"' in line:
                 self._reloaded.set()
+            self._sent_away += b'"reason":"DRAINING"' in line
+            self._spoke.set()
         if not listening.done():
             listening.set_result(False)  # it has ended
 

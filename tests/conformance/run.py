@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from busy import Busy
+from busy import Busy, in_line
 from cases import line_of
 from compare import differences, upstream_differences
+from fits import fits
 from gateways import GatewayError, StartError
 from programs import ProgramError, Seat
 from service import Service
@@ -160,6 +161,9 @@ class Runner:
             lacking = language.cannot_fill
             found = differences(step, told, cannot_fill=lacking, took_ms=took_ms)
             found += upstream_differences(step.upstream, self._upstream.attempts(key))
+            if step.sent_away is not None:
+                sent_away = await gateway.sent_away(step.sent_away)
+                found += fits(step.sent_away, sent_away, "sent_away")
             prefix = f"step {number}: " if len(case.steps) > 1 else ""
             lines += [prefix + text for text in found]
         return Outcome(language.name, case.name, lines, seconds=time.monotonic() - began)
@@ -183,7 +187,7 @@ class Runner:
             if line is None:
                 return [], 0.0
             if step.meanwhile is not None:
-                await stack.enter_async_context(self._meanwhile(step.meanwhile, key, gateway))
+                await stack.enter_async_context(self._meanwhile(step, key, gateway))
             called = time.monotonic()
             seen = await scene.program.make(line)
             took_ms = (time.monotonic() - called) * 1000
@@ -199,18 +203,20 @@ class Runner:
         return bool(attempts) and attempts[-1].gone_at is not None
 
     @asynccontextmanager
-    async def _meanwhile(
-        self, what: dict[str, Any], key: str, gateway: Service
-    ) -> AsyncIterator[None]:
+    async def _meanwhile(self, step: Step, key: str, gateway: Service) -> AsyncIterator[None]:
         """Do something to the gateway while the call is made."""
-        task = asyncio.create_task(self._do(what, key, gateway))
+        task = asyncio.create_task(self._do(step, key, gateway))
         try:
             yield
         finally:
             await task
 
-    async def _do(self, what: dict[str, Any], key: str, gateway: Service) -> None:
-        attempts = self._upstream.attempts(key)
+    async def _do(self, step: Step, key: str, gateway: Service) -> None:
+        assert step.meanwhile is not None
+        assert step.call is not None
+        what, attempts = step.meanwhile, self._upstream.attempts(key)
+        if what["when"] == "in_line":
+            await in_line(gateway.address, step.call.get("count", 1))
         if what["when"] == "speaking":
             await self._upstream.until(
                 lambda: any(attempt.speaking.is_set() for attempt in attempts), ARRIVAL_SECONDS

@@ -77,12 +77,17 @@ class Service:
             return
         second = await self._started("second", _second(self._gateway))
         first, self._process = self._process, second
+        self._replaced = first
         self._front.lead_to(self._process.port)
         first.ask_to_stop()
         # gRPC's own server loses a call that comes within the round trip of its GOAWAY: the caller
         # sees CANCELLED, or hears nothing until the grace is over.
         await first.until_deaf()
         await asyncio.sleep(GOAWAY_SECONDS)
+
+    async def sent_away(self, calls: int) -> int:
+        """How many calls the gateway that was replaced has refused; waits until it says `calls`."""
+        return await self._replaced.sent_away(calls)
 
     async def count(self, tokens: list[str]) -> None:
         """These tokens count from now on, and no others.

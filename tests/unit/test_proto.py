@@ -179,8 +179,17 @@ def test_the_service_config_throttles_retries_and_asks_no_health_service() -> No
     """A failing gateway is not hit harder, and a proxy without health checks does no harm."""
     config = settings("service_config.json")
     assert config.keys() == {"loadBalancingConfig", "retryThrottling", "methodConfig"}
-    assert config["retryThrottling"]["tokenRatio"] > 0
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+
+
+def test_a_long_line_can_move_on_and_its_tokens_come_back() -> None:
+    """The most tokens that gRFC A6 allows; a ratio that gRPC's C core does not misread.
+
+    It takes a number without a decimal point for thousandths, whatever it was written as.
+    """
+    throttling = settings("service_config.json")["retryThrottling"]
+    assert throttling["maxTokens"] == 1000
+    assert 0.1 < throttling["tokenRatio"] < 1
 
 
 def test_the_channel_defaults_fit_the_gateway() -> None:

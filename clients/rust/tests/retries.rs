@@ -191,15 +191,15 @@ async fn requests_beyond_the_retry_buffer_have_one_attempt() {
 async fn retries_stop_while_most_calls_fail_and_come_back_with_success() {
     let (mut gateway, client) = Gateway::start();
     let mut made = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..169 {
         made.push(attempts_at(&mut gateway, &client, Code::Unavailable, &[]).await);
     }
-    // 10 tokens, one less with each failure; above 5 of them there are retries.
-    assert_eq!(made, [3, 2, 1, 1]);
-    for _ in 0..31 {
+    // 1000 tokens, one less with each failure; above 500 of them there are retries.
+    assert_eq!(made, [vec![3; 166], vec![2, 1, 1]].concat());
+    for _ in 0..7 {
         let (answer, ()) = join!(chat(&client), async { succeed(gateway.call().await) });
         answer.unwrap();
     }
-    // 3 were left, and a tenth came with each success: 6.1.
+    // 498 were left, and a half came with each success: 501.5.
     assert_eq!(attempts_at(&mut gateway, &client, Code::Unavailable, &[]).await, 2);
 }

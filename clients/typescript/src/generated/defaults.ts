@@ -21,8 +21,8 @@ export const serviceConfig = {
     }
   ],
   "retryThrottling": {
-    "maxTokens": 10,
-    "tokenRatio": 0.1
+    "maxTokens": 1000,
+    "tokenRatio": 0.5
   },
   "methodConfig": [
     {

@@ -62,13 +62,14 @@ class RetryBudget:
         self._pass_to(now)
         self._share_account += self._share
 
-    def foreign(self, now: float) -> bool:
+    def foreign(self, now: float, *, heeds_pushback: bool) -> bool:
         """Whether a retry by somebody in front of us may go upstream; yes spends it.
 
-        While calls fail here, it repeats what has failed and needs the budget as ours do.
-        While none do, it comes from elsewhere, such as a replica that died, and is welcome.
+        Who heeds our pushback repeats nothing that failed here: it comes from elsewhere, such as
+        a replica that drains, and is welcome. A mesh heeds none: while calls fail here it repeats
+        what has failed, and needs the budget as we do; while none do, it is welcome too.
         """
-        if now < self._failed_at + FADES_IN:
+        if not heeds_pushback and now < self._failed_at + FADES_IN:
             return self.allow(now)
         self._pass_to(now)
         self._spend()

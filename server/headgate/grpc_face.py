@@ -209,7 +209,8 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             system_prompt=reader.system_prompt(request),
             priority=scheduling.priority,
             max_queue_wait=_max_queue_wait(scheduling),
-            prior_attempts=_prior_attempts(headers),
+            prior_attempts=_number(headers.get("grpc-previous-rpc-attempts")),
+            mesh_attempts=max(_number(headers.get("x-envoy-attempt-count")) - 1, 0),
             request_id=entry.request_id,
             labels=dict(request.labels),
             observer=progress,
@@ -308,12 +309,6 @@ def _headers(context: Context) -> dict[str, str]:
     return {
         name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)
     }
-
-
-def _prior_attempts(headers: Mapping[str, str]) -> int:
-    """Attempts already made, by gRPC's own retries (gRFC A6) or by a mesh."""
-    previous = _number(headers.get("grpc-previous-rpc-attempts"))
-    return max(previous, _number(headers.get("x-envoy-attempt-count")) - 1, 0)
 
 
 def _number(text: str | None) -> int:

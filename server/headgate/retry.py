@@ -85,9 +85,9 @@ class RetryDoor:
             UpstreamUnavailable: this is a retry, and the budget has none left.
         """
         now = self._clock()
-        if not call.prior_attempts:
+        if not call.prior_attempts and not call.mesh_attempts:
             self._budget.call(now)
-        elif not self._budget.foreign(now):
+        elif not self._budget.foreign(now, heeds_pushback=not call.mesh_attempts):
             raise UpstreamUnavailable(
                 "this call is a retry, and too many fail to send it upstream (retry.budget)"
             )

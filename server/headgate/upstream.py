@@ -96,7 +96,8 @@ class Call:
         priority: within the caller's own line; higher goes first.
         deadline: on the event loop's clock, or None.
         max_queue_wait: seconds, or None.
-        prior_attempts: attempts that a client or a mesh says it has already made (gRFC A6).
+        prior_attempts: attempts that the client says it has already made (gRFC A6).
+        mesh_attempts: attempts that a mesh says it has made, which heeds no pushback.
         request_id: for logs and the upstream's `x-request-id`.
         labels: for logs and spans, never sent upstream.
         observer: hears about queueing and attempts.
@@ -115,6 +116,7 @@ class Call:
     deadline: float | None = None
     max_queue_wait: float | None = None
     prior_attempts: int = 0
+    mesh_attempts: int = 0
     request_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     observer: Observer = field(default_factory=Silent)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from front import Front
 from headgate_client import AsyncClient
 from support.gateway import Caller, gateway
-from support.raw_upstream import RawUpstream, says
+from support.raw_upstream import RawUpstream, answers, says
 from support.traffic import texts, waiting
 
 if TYPE_CHECKING:
@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 IN_LINE = 200
 REPLICAS = 4
 GRACE = 30.0
-HOLDER = "holder"
+HOLDER, FAILING = "holder", "failing"
 ONE_BY_ONE = {"max_in_flight": 1}
 
 
 async def test_a_rolling_update_moves_every_line_on_one_channel() -> None:
-    """Whoever waits is refused once, goes on by itself, and is asked of the upstream once."""
+    """Whoever waits is refused once, goes on by itself, and is asked of the upstream once.
+
+    Also where the next replica has just seen its upstream fail: nobody repeats that call.
+    """
     go = asyncio.Event()
 
     async def script(request: Request, connection: Connection) -> None:
-        if request.json["messages"][-1]["content"] == HOLDER:
+        content = request.json["messages"][-1]["content"]
+        if content == HOLDER:
             await go.wait()
-        await says("done")(request, connection)
+        answer = answers(b"{}", status="503 Busy") if content == FAILING else says("done")
+        await answer(request, connection)
 
     with capture_logs(processors=[merge_contextvars]) as logs:
         async with RawUpstream(script) as upstream, Front() as front, AsyncExitStack() as stack:
@@ -49,15 +54,16 @@ async def test_a_rolling_update_moves_every_line_on_one_channel() -> None:
                 holder = await _hold(old, upstream)
                 line = [asyncio.create_task(client.chat(f"call {n}")) for n in range(IN_LINE)]
                 await _in_line(old, IN_LINE)
+                await new.refused_chat(FAILING)
                 front.lead_to(_port(new))
                 stop = asyncio.create_task(old.gateway.stop(GRACE))
-                answers = await asyncio.gather(*line)
+                replies = await asyncio.gather(*line)
                 go.set()
                 await asyncio.gather(holder, stop)
-                assert {answer.gateway.attempts for answer in answers} == {1}
+                assert {reply.gateway.attempts for reply in replies} == {1}
 
     drains = REPLICAS - 1
-    asked = Counter(texts(upstream))
+    asked = Counter(text for text in texts(upstream) if text != FAILING)
     assert asked == {HOLDER: drains} | {f"call {n}": drains for n in range(IN_LINE)}
     ends = Counter(log.get("reason") or log["code"] for log in logs if log["event"] == "call")
     assert ends["DRAINING"] == drains * IN_LINE

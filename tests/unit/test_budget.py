@@ -63,7 +63,7 @@ def test_calls_that_somebody_retries_count_as_retries() -> None:
     for _ in range(100):
         budget.call(0.0)
     for _ in range(40):
-        assert budget.foreign(0.0)
+        assert budget.foreign(0.0, heeds_pushback=False)
     assert spend(budget, 0.0, 100) == 10
 
 
@@ -71,7 +71,7 @@ def test_foreign_retries_alone_leave_nothing() -> None:
     """A storm of foreign retries is not answered with retries of ours."""
     budget = RetryBudget(share=0.2, floor=10)
     for n in range(3000):
-        assert budget.foreign(n / 100)
+        assert budget.foreign(n / 100, heeds_pushback=False)
         assert n < 10 or not budget.allow(n / 100)
 
 
@@ -79,14 +79,22 @@ def test_foreign_retries_of_what_failed_here_need_the_budget() -> None:
     """While calls fail, a mesh that retries gets no more than we allow ourselves."""
     budget = RetryBudget(share=0.2, floor=10)
     budget.failed(0.0)
-    assert sum(budget.foreign(0.0) for _ in range(100)) == 10
+    assert sum(budget.foreign(0.0, heeds_pushback=False) for _ in range(100)) == 10
 
 
 def test_foreign_retries_are_welcome_when_nothing_has_failed_for_a_while() -> None:
     """A replica that died sends its callers to the others, which must not turn them away."""
     budget = RetryBudget(share=0.2, floor=10)
     budget.failed(0.0)
-    assert all(budget.foreign(FADES_IN) for _ in range(100))
+    assert all(budget.foreign(FADES_IN, heeds_pushback=False) for _ in range(100))
+
+
+def test_clients_that_heed_pushback_are_welcome_while_calls_fail() -> None:
+    """The line of a replica that drains; but it leaves nothing for retries of our own."""
+    budget = RetryBudget(share=0.2, floor=10)
+    budget.failed(0.0)
+    assert all(budget.foreign(0.0, heeds_pushback=True) for _ in range(100))
+    assert not budget.allow(0.0)
 
 
 def test_a_failing_upstream_sees_little_more_than_the_calls() -> None:
@@ -126,7 +134,7 @@ def test_retries_never_pass_the_bound(
             retries += budget.allow(now)
         else:
             if kind == "foreign":
-                budget.foreign(now)
+                budget.foreign(now, heeds_pushback=False)
             else:
                 budget.call(now)
             calls += kind == "call"

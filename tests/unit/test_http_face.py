@@ -397,22 +397,25 @@ async def test_request_ids() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "attempts"),
+    ("headers", "client", "mesh"),
     [
-        ({}, 0),
-        ({"x-envoy-attempt-count": "1"}, 0),
-        ({"x-envoy-attempt-count": "3"}, 2),
-        ({"x-stainless-retry-count": "1"}, 1),
-        ({"x-envoy-attempt-count": "many", "x-stainless-retry-count": "-1"}, 0),
-        ({"x-envoy-attempt-count": "9" * 5000}, 0),
+        ({}, 0, 0),
+        ({"x-envoy-attempt-count": "1"}, 0, 0),
+        ({"x-envoy-attempt-count": "3"}, 0, 2),
+        ({"x-stainless-retry-count": "1"}, 1, 0),
+        ({"x-envoy-attempt-count": "many", "x-stainless-retry-count": "-1"}, 0, 0),
+        ({"x-envoy-attempt-count": "9" * 5000}, 0, 0),
     ],
 )
-async def test_attempts_of_others_are_counted(headers: dict[str, str], attempts: int) -> None:
+async def test_attempts_of_others_are_counted(
+    headers: dict[str, str], client: int, mesh: int
+) -> None:
     """What a mesh or an SDK says about its own attempts reaches the retry budget."""
     upstream = Scripted([opened("x"), ended()])
-    async with running(upstream) as (_, client):
-        await client.post("/api", json=WHOLE, headers=headers)
-    assert upstream.calls[0].prior_attempts == attempts
+    async with running(upstream) as (_, http):
+        await http.post("/api", json=WHOLE, headers=headers)
+    call = upstream.calls[0]
+    assert (call.prior_attempts, call.mesh_attempts) == (client, mesh)
 
 
 async def test_the_caller_is_identified_by_address_and_headers() -> None:

@@ -41,12 +41,14 @@ def test_a_call_carries_what_was_said() -> None:
         priority=2,
         max_queue_wait=1.5,
         prior_attempts=3,
+        mesh_attempts=2,
         request_id="r-1",
         labels={"team": "a"},
         observer=observer,
     )
     assert (call.caller, call.deadline, call.priority, call.max_queue_wait) == ("ada", 9.0, 2, 1.5)
-    assert (call.prior_attempts, call.request_id, call.labels) == (3, "r-1", {"team": "a"})
+    assert (call.prior_attempts, call.mesh_attempts) == (3, 2)
+    assert (call.request_id, call.labels) == ("r-1", {"team": "a"})
     assert call.extra == {"top_k": 4}
     assert call.observer is observer
 

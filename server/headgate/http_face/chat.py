@@ -31,7 +31,7 @@ from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.upstream import Chunk, extend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     from headgate.http_face.cors import Cors
     from headgate.http_face.options import HttpOptions
@@ -155,7 +155,8 @@ class HttpChat:
             caller=caller,
             extra=body.extra,
             deadline=None if math.isinf(deadline) else deadline,
-            prior_attempts=_prior_attempts(headers),
+            prior_attempts=_count(headers.get("x-stainless-retry-count", "")),
+            mesh_attempts=max(_count(headers.get("x-envoy-attempt-count", "")) - 1, 0),
             request_id=request_id(),
             observer=progress,
             idempotency_keys=("", headers.get(KEY_HEADER, "")),
@@ -210,13 +211,6 @@ def _ended(over: OutOfTime, progress: Progress, stream: EventStream) -> Headgate
     if stream.started:
         return StreamInterrupted("this server is shutting down", cause="draining")
     return Draining()
-
-
-def _prior_attempts(headers: Mapping[str, str]) -> int:
-    """Attempts that a mesh (Envoy counts from 1) or an SDK says it has made before this one."""
-    mesh = _count(headers.get("x-envoy-attempt-count", ""))
-    sdk = _count(headers.get("x-stainless-retry-count", ""))
-    return max(mesh - 1, sdk, 0)
 
 
 def _count(text: str) -> int:

@@ -198,6 +198,14 @@ check-deploy: $(READY) ## Render and validate the chart, hold it against the pro
 	@$(RUN) tests/deploy/tools.py
 	@$(RUN) -m pytest tests/deploy $(ARGS)
 
+.PHONY: mesh
+mesh: $(READY) ## Serve three headgates behind Envoy, sharing one limit in Redis; ARGS="--port 8080"
+	@PYTHONPATH=tests $(RUN) -m mesh.run $(ARGS)
+
+.PHONY: test-mesh
+test-mesh: $(READY) ## Kill, drain and hang headgates behind a real Envoy (needs Redis)
+	@$(RUN) -m pytest tests/mesh $(ARGS)
+
 .PHONY: conformance
 conformance: $(READY) ## Give every client the same cases; ARGS="--language go" chooses
 	@$(RUN) tests/conformance/kit.py $(ARGS)

@@ -97,8 +97,17 @@ class Files:
 
 
 def without_tls(config: Config) -> Config:
-    """What `edge.yaml` says to do for plain text."""
-    del config["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"]
+    """What `edge.yaml` says to do for plain text; `balance.yaml` is plain text."""
+    chain = config["static_resources"]["listeners"][0]["filter_chains"][0]
+    chain.pop("transport_socket", None)
+    return config
+
+
+def with_origin(config: Config, *origins: str) -> Config:
+    """Let pages of these web origins call."""
+    (host,) = manager(config)["route_config"]["virtual_hosts"]
+    policy = host["typed_per_filter_config"]["envoy.filters.http.cors"]
+    policy["allow_origin_string_match"] = [{"exact": origin} for origin in origins]
     return config
 
 

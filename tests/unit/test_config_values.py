@@ -202,8 +202,8 @@ def test_usage_is_asked_for_where_openai_s_path_is_served(
     assert settings.upstream.sends_include_usage is sends
 
 
-def test_trusted_peers_are_networks() -> None:
-    """An address alone is the network that holds it alone."""
-    peers = load({"callers.trusted_peers": "10.0.0.0/8,::1"}, {}, None).callers.trusted_peers
-    assert peers == ["10.0.0.0/8", "::1/128"]
+def test_trusted_peers_are_networks_and_the_unix_socket() -> None:
+    """An address alone is the network that holds it alone; `unix` needs no network."""
+    peers = load({"callers.trusted_peers": "10.0.0.0/8,::1,unix"}, {}, None).callers.trusted_peers
+    assert peers == ["10.0.0.0/8", "::1/128", "unix"]
     assert "each must be a network" in faults(flags={"callers.trusted_peers": "10.0.0.1/8"})[0]

@@ -11,8 +11,8 @@ from headgate.config.values import (
     FiniteSeconds,
     Limit,
     Methods,
-    Networks,
     Number,
+    Peers,
     Rate,
     Seconds,
     Whole,
@@ -73,10 +73,10 @@ class CallersSettings(CallerLimits):
         description="As trusted_peers, by the name in the peer's certificate (SPIFFE ID, DNS name"
         " or CN).",
     )
-    trusted_peers: Networks = Field(
+    trusted_peers: Peers = Field(
         default=[],
         description="Networks whose `x-forwarded-client-cert`, `x-headgate-caller` and forwarded"
-        " addresses are believed.",
+        " addresses are believed; `unix`: peers on a Unix socket.",
     )
 
     @property

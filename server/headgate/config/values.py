@@ -206,11 +206,14 @@ def _origin(text: str) -> str:
     return text
 
 
-def _network(text: str) -> str:
+def _peer(text: str) -> str:
+    if text == "unix":
+        return text
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:
-        raise ValueError("each must be a network such as 10.0.0.0/8 or an IP address") from None
+        allowed = "each must be a network such as 10.0.0.0/8, an IP address, or unix"
+        raise ValueError(allowed) from None
 
 
 def _store(text: str) -> str:
@@ -267,7 +270,7 @@ Words = Annotated[list[str], BeforeValidator(_list)]
 Table = Annotated[dict[str, str], BeforeValidator(_table)]
 Propagators = Annotated[list[Literal["tracecontext", "baggage"]], BeforeValidator(_list)]
 Origins = Annotated[list[Annotated[str, AfterValidator(_origin)]], BeforeValidator(_list)]
-Networks = Annotated[list[Annotated[str, AfterValidator(_network)]], BeforeValidator(_list)]
+Peers = Annotated[list[Annotated[str, AfterValidator(_peer)]], BeforeValidator(_list)]
 Listen = Annotated[str, AfterValidator(_listen)]
 HttpListen = Annotated[
     Annotated[str, AfterValidator(_http_listen)] | None, BeforeValidator(_nothing_if_empty)

@@ -19,8 +19,8 @@ from mesh.mesh import Mesh, mesh
 from support import envoy, redis_server
 from support.processes import serving
 
-PAGE = "http://localhost:5173"
-"""Where `npm run dev` in clients/web serves the page from."""
+PAGE = "http://127.0.0.1:4173"
+"""Where the page of clients/web is served from."""
 PACE = ("--throttle.rate", "2", "--throttle.min_interval", "0.5")
 TO_TRY = """\
 An edge with three headgates that share 2 calls a second, in front of a sandbox.
@@ -40,9 +40,10 @@ gRPC, with the terminal client, or any generic one (the contract is protos/headg
     grpcurl -plaintext -import-path protos -proto headgate/v1/chat.proto -d '{body}' \\
         {envoy} headgate.v1.ChatService/StreamChat
 
-In the browser, over gRPC-Web:
+In the browser, over gRPC-Web, from another terminal:
 
-    {page}
+    make web && npm --prefix clients/web run preview
+    {page}/?target=http://{envoy}
 
 Stop one, hang one, wake it, and watch http://{admin}/clusters:
 
@@ -105,7 +106,7 @@ def _to_try(running: Mesh, folder: Path) -> str:
         headgates=headgates,
         folder=folder,
         body=BODY,
-        page="cd clients/web && npm install && npm run dev",
+        page=PAGE,
         pid=running.replicas[0].pid,
         last=running.replicas[-1].pid,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from support.envoy import Files, envoy, manager, without_tls
+from support.envoy import Files, envoy, with_origin, without_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,8 +41,5 @@ async def _front_page(_: web.Request) -> web.FileResponse:
 async def edge(gateway: str, origin: str, folder: Path) -> AsyncIterator[str]:
     """Run deploy/envoy/edge.yaml before a gateway; gives the URL that pages of the origin call."""
     config = without_tls(Files(folder).config("edge", [gateway]))
-    (host,) = manager(config)["route_config"]["virtual_hosts"]
-    cors = host["typed_per_filter_config"]["envoy.filters.http.cors"]
-    cors["allow_origin_string_match"] = [{"exact": origin}]
-    async with envoy(config, folder) as running:
+    async with envoy(with_origin(config, origin), folder) as running:
         yield f"http://{running.address}"

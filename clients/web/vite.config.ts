@@ -31,5 +31,7 @@ export default defineConfig({
   base: "./", // so that it can be served below any path
   plugins: [contentSecurityPolicy(process.env["VITE_HEADGATE_TARGET"])],
   build: { target: "es2022", modulePreload: { polyfill: false } },
-  preview: { port: 4173 },
+  // One origin, which Envoy can be told.
+  server: { host: "127.0.0.1", port: 5173, strictPort: true },
+  preview: { host: "127.0.0.1", port: 4173, strictPort: true },
 });

@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
     Visit = Callable[..., AbstractAsyncContextManager[Reader]]
 
+PATIENCE = 30_000
+"""Milliseconds until what a test waits for counts as missing."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/web" in item.path.as_posix():
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.timeout(300))  # the first one may install Envoy
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The system's Chromium."""
     pytest.importorskip("playwright", reason="make test-web installs what these tests need")
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    expect.set_options(timeout=PATIENCE)
     program = shutil.which("chromium")
     if program is None or not (PAGE / "dist" / "index.html").exists():
         pytest.skip("chromium is missing or the page is not built; run make test-web")
@@ -64,7 +69,7 @@ def visit(browser: Browser, origin: str, tmp_path: Path) -> Visit:
                 **{"viewport": {"width": 1000, "height": 760}} | how
             )
             reader = Reader(await context.new_page())
-            reader.page.set_default_timeout(10_000)
+            reader.page.set_default_timeout(PATIENCE)
             await reader.page.goto(f"{origin}/?target={target}")
             try:
                 yield reader

@@ -49,9 +49,10 @@ async def test_the_place_in_line(visit: Visit) -> None:
         visit(caller.gateway.grpc_address) as reader,
     ):
         await reader.page.evaluate(_WATCH)
+        await reader.question.fill("And me?")
         await caller.chat()  # the slot that is free
         others = await in_line(caller, *"abcdefgh")
-        await reader.ask("And me?")
+        await reader.question.press("Enter")
         await reader.sees("waiting")
         await expect(reader.answer.locator(".queue")).to_contain_text("Your turn comes in")
         await reader.keep("queue")

@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING
 from playwright.async_api import expect
 
 from support.gateway import gateway
-from support.raw_upstream import (
-    DONE,
-    END,
-    Connection,
-    RawUpstream,
-    Request,
-    chunked,
-    delta,
-    event,
-    finish,
-    says,
-    stream_head,
-)
+from support.raw_upstream import RawUpstream, says
 from support.service import serving
+from web.scripts import in_two
 
 if TYPE_CHECKING:
     from web.conftest import Visit
@@ -33,15 +22,8 @@ REST = "rn gate.lift()\n```\n\nThat is **all** of it.\n"
 async def test_it_streams(visit: Visit) -> None:
     """What has come stands in the page while the upstream has not said the rest."""
     rest = asyncio.Event()
-
-    async def in_two(_: Request, connection: Connection) -> None:
-        await connection.send(stream_head(), chunked(event(delta(FIRST))))
-        await rest.wait()
-        end = [event(delta(REST)), event(finish()), DONE]
-        await connection.send(*(chunked(data) for data in end), END)
-
     async with (
-        RawUpstream(in_two) as upstream,
+        RawUpstream(in_two(FIRST, REST, rest)) as upstream,
         gateway(upstream.url) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):
@@ -62,15 +44,8 @@ async def test_it_streams(visit: Visit) -> None:
 async def test_what_is_selected_stays_selected(visit: Visit) -> None:
     """Only the last block is drawn anew while an answer grows."""
     rest = asyncio.Event()
-
-    async def in_two(_: Request, connection: Connection) -> None:
-        await connection.send(stream_head(), chunked(event(delta("To be kept.\n\nMore"))))
-        await rest.wait()
-        end = [event(delta(" and more.")), event(finish()), DONE]
-        await connection.send(*(chunked(data) for data in end), END)
-
     async with (
-        RawUpstream(in_two) as upstream,
+        RawUpstream(in_two("To be kept.\n\nMore", " and more.", rest)) as upstream,
         gateway(upstream.url) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):

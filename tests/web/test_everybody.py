@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
 
 from support.gateway import gateway
-from support.raw_upstream import Connection, RawUpstream, Request, says
+from support.raw_upstream import RawUpstream, says
+from web.scripts import in_two, silent
 
 if TYPE_CHECKING:
     from web.conftest import Visit
@@ -30,10 +32,6 @@ _FOCUS = "document.activeElement.id || document.activeElement.textContent.trim()
 
 async def test_with_the_keyboard_alone(visit: Visit) -> None:
     """Every control is reached and used without a mouse, and the focus is never lost."""
-
-    async def silent(_: Request, connection: Connection) -> None:
-        await connection.until_gone()
-
     async with (
         RawUpstream(says("Yes."), silent, says("Again.")) as upstream,
         gateway(upstream.url) as caller,
@@ -76,18 +74,21 @@ async def test_with_the_keyboard_alone(visit: Visit) -> None:
 
 
 async def test_what_is_read_aloud(visit: Visit) -> None:
-    """Sixty tokens in two paragraphs are read as two paragraphs; a refusal is read at once."""
-    words = ["so "] * 29 + ["on.", "\n\n"] + ["and "] * 29 + ["on."]
+    """Paragraphs once they are whole, and no single words; a refusal at once."""
+    rest = asyncio.Event()
     async with (
-        RawUpstream(says(*words)) as upstream,
+        RawUpstream(in_two("Some words", " more.\n\nAnd others.", rest)) as upstream,
         gateway(upstream.url, callers={"rate": 0.01, "burst": 1, "max_wait": 0}) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):
         await reader.page.evaluate(_NEWS)
         await reader.ask("Talk")
+        await expect(reader.text).to_have_text("Some words")
+        assert await reader.page.evaluate("news") == []
+        rest.set()
         await reader.sees("finished")
         news = await reader.page.evaluate("news")
-        assert news == ["so " * 29 + "on.", "and " * 29 + "on.", "End of the answer."]
+        assert news == ["Some words more.", "And others.", "End of the answer."]
         await reader.ask("Talk more")
         await reader.sees("refused")
         alarm = reader.page.get_by_role("alert")
@@ -145,17 +146,20 @@ async def test_small_windows_and_large_letters(
         assert await reader.violations() == []
 
 
-async def test_nothing_moves_for_those_who_want_that(visit: Visit) -> None:
-    """`prefers-reduced-motion` stops every animation."""
-
-    async def silent(_: Request, connection: Connection) -> None:
-        await connection.until_gone()
-
+@pytest.mark.parametrize(("wish", "moves"), [("no-preference", True), ("reduce", False)])
+async def test_nothing_moves_for_those_who_want_that(
+    visit: Visit, wish: str, *, moves: bool
+) -> None:
+    """`prefers-reduced-motion` stops the cursor at the end of an answer that grows."""
+    rest = asyncio.Event()
     async with (
-        RawUpstream(silent) as upstream,
+        RawUpstream(in_two("Some words", "", rest)) as upstream,
         gateway(upstream.url) as caller,
-        visit(caller.gateway.grpc_address, reduced_motion="reduce") as reader,
+        visit(caller.gateway.grpc_address, reduced_motion=wish) as reader,
     ):
         await reader.ask("Hello")
-        await reader.sees("asked")
+        await expect(reader.text).to_have_text("Some words")
+        assert await reader.page.evaluate("document.getAnimations().length > 0") == moves
+        rest.set()
+        await reader.sees("finished")
         assert await reader.page.evaluate("document.getAnimations().length") == 0

@@ -9,17 +9,8 @@ from playwright.async_api import expect
 
 from headgate.security.tokens import new_token
 from support.gateway import gateway
-from support.raw_upstream import (
-    Connection,
-    RawUpstream,
-    Request,
-    answers,
-    chunked,
-    delta,
-    event,
-    says,
-    stream_head,
-)
+from support.raw_upstream import RawUpstream, answers, says
+from web.scripts import cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,11 +85,6 @@ async def test_the_upstreams_own_words(visit: Visit) -> None:
 
 async def test_an_answer_that_breaks_off(visit: Visit) -> None:
     """What had come stays, and is not taken for the whole."""
-
-    async def cut(_: Request, connection: Connection) -> None:
-        await connection.send(stream_head(), chunked(event(delta("Once upon"))))
-        connection.reset()
-
     async with (
         RawUpstream(cut) as upstream,
         gateway(upstream.url) as caller,

@@ -9,15 +9,8 @@ import pytest
 from playwright.async_api import expect
 
 from support.gateway import gateway
-from support.raw_upstream import (
-    Connection,
-    RawUpstream,
-    Request,
-    chunked,
-    delta,
-    event,
-    stream_head,
-)
+from support.raw_upstream import RawUpstream
+from web.scripts import endless, silent
 
 if TYPE_CHECKING:
     from web.conftest import Visit
@@ -26,21 +19,11 @@ PROMISED = 1.0
 """Seconds after which the upstream has seen that its reader has gone."""
 
 
-async def begins(_: Request, connection: Connection) -> None:
-    """An answer that goes on for as long as somebody listens."""
-    await connection.send(stream_head(), chunked(event(delta("Once upon a time"))))
-    await connection.until_gone()
-
-
-async def silent(_: Request, connection: Connection) -> None:
-    await connection.until_gone()
-
-
 @pytest.mark.parametrize("how", ["button", "Escape", "New chat", "closing the page"])
 async def test_the_upstream_sees_it(visit: Visit, how: str) -> None:
     """Whichever way the reader goes, and the words that had come stay."""
     async with (
-        RawUpstream(begins) as upstream,
+        RawUpstream(endless) as upstream,
         gateway(upstream.url) as caller,
         visit(caller.gateway.grpc_address) as reader,
     ):

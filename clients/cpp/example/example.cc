@@ -9,11 +9,7 @@ int main(int argc, char** argv) {
   const auto channel = headgate::OpenChannel(target != nullptr ? target : "127.0.0.1:50051");
   const auto stub = headgate::v1::ChatService::NewStub(channel);
 
-  headgate::v1::ChatRequest request;
-  auto* message = request.add_messages();
-  message->set_role(headgate::v1::ROLE_USER);
-  message->set_content(argc > 1 ? argv[1] : "Tell me a story");
-
+  const headgate::v1::ChatRequest request = headgate::Ask(argc > 1 ? argv[1] : "Tell me a story");
   auto context = std::make_unique<grpc::ClientContext>();
   context->set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
   headgate::Stream answer(*stub, request, std::move(context));

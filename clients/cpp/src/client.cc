@@ -14,6 +14,7 @@
 
 #include "defaults.h"
 #include "headgate/client/error_details.pb.h"
+#include "watch.h"
 
 namespace headgate {
 namespace {
@@ -63,6 +64,16 @@ class BearerFactory : public experimental::ClientInterceptorFactoryInterface {
   const std::string header_;
 };
 
+std::shared_ptr<grpc::Channel> WithToken(
+    const std::string& token, const std::string& target,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const grpc::ChannelArguments& arguments) {
+  std::vector<std::unique_ptr<experimental::ClientInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<BearerFactory>("Bearer " + token));
+  return experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
+                                                           std::move(interceptors));
+}
+
 bool Printable(const std::string& token) {
   return std::all_of(token.begin(), token.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
@@ -110,13 +121,26 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& target,
   const auto credentials =
       options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
   const grpc::ChannelArguments arguments = WithDefaults(options.arguments);
-  if (options.token.empty()) {
-    return grpc::CreateCustomChannel(target, credentials, arguments);
+  const auto channel = options.token.empty()
+                           ? grpc::CreateCustomChannel(target, credentials, arguments)
+                           : WithToken(options.token, target, credentials, arguments);
+  Watch(channel);
+  return channel;
+}
+
+v1::ChatRequest Ask(std::string prompt) {
+  v1::ChatRequest request;
+  v1::ChatMessage* const message = request.add_messages();
+  message->set_role(v1::ROLE_USER);
+  message->set_content(std::move(prompt));
+  return request;
+}
+
+const std::string& Text(const v1::ChatResponse& response) {
+  for (const v1::ChatChoice& choice : response.choices()) {
+    if (choice.index() == 0) return choice.message().content();
   }
-  std::vector<std::unique_ptr<experimental::ClientInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<BearerFactory>("Bearer " + options.token));
-  return experimental::CreateCustomChannelWithInterceptors(target, credentials, arguments,
-                                                           std::move(interceptors));
+  return v1::ChatMessage::default_instance().content();
 }
 
 const char* CodeName(grpc::StatusCode code) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "fake_gateway.h"
 
@@ -125,6 +126,40 @@ TEST(Channel, RetriesNothingButUnavailable) {
   });
   EXPECT_EQ(Chat(*gateway.Stub()).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(gateway.attempts(), 1);
+}
+
+TEST(Channel, IsWatchedAndYetGoneWhenItsUserLetsItGo) {
+  FakeGateway gateway([](grpc::ServerContext&, Writer*) { return grpc::Status::OK; });
+  std::vector<std::weak_ptr<grpc::Channel>> dropped;
+  for (const char* const token : {"", "secret"}) {
+    ChannelOptions options;
+    options.token = token;
+    for (int i = 0; i < 50; ++i) {
+      const auto channel = OpenChannel(gateway.target(), options);
+      ASSERT_TRUE(Chat(*v1::ChatService::NewStub(channel)).ok());
+      dropped.push_back(channel);
+    }
+  }
+  // The watching thread may hold one for the moment in which it looks at a change.
+  for (const auto& channel : dropped) {
+    while (!channel.expired()) std::this_thread::yield();
+  }
+}
+
+TEST(Message, IsAskedAndReadInOneLine) {
+  const v1::ChatRequest request = Ask("Hello");
+  ASSERT_EQ(request.messages_size(), 1);
+  EXPECT_EQ(request.messages(0).role(), v1::ROLE_USER);
+  EXPECT_EQ(request.messages(0).content(), "Hello");
+
+  v1::ChatResponse response;
+  EXPECT_EQ(Text(response), "");
+  for (const int index : {1, 0}) {
+    v1::ChatChoice* const choice = response.add_choices();
+    choice->set_index(index);
+    choice->mutable_message()->set_content(std::to_string(index));
+  }
+  EXPECT_EQ(Text(response), "0");
 }
 
 TEST(Channel, LeavesTheArgumentsOfTheCallerAsTheyAre) {

@@ -95,10 +95,16 @@ func TestContextEndsTheRange(t *testing.T) {
 		cancel()
 	}
 	expect(t, last, codes.Canceled, "")
+	if !errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
+		t.Errorf("errors.Is tells nothing of %v", last)
+	}
 	ctx, stop := context.WithTimeout(t.Context(), 0)
 	defer stop()
 	_, err := collect(client.StreamText(ctx, headgate.Ask("Hi")))
 	expect(t, err, codes.DeadlineExceeded, "")
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		t.Errorf("errors.Is tells nothing of %v", err)
+	}
 }
 
 // gRPC itself tries again after UNAVAILABLE, three times in all, as the server's pushback says;

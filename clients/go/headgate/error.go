@@ -61,6 +61,18 @@ func (e *Error) GRPCStatus() *status.Status { return e.status }
 // Code is the status code.
 func (e *Error) Code() codes.Code { return e.status.Code() }
 
+// Is lets errors.Is find context.Canceled and context.DeadlineExceeded in a call that ended with the
+// codes of these names, on this side or at the gateway.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case context.Canceled:
+		return e.Code() == codes.Canceled
+	case context.DeadlineExceeded:
+		return e.Code() == codes.DeadlineExceeded
+	}
+	return false
+}
+
 // ReasonCode is Reason as the contract's constant; one that this version does not know, and none,
 // are ERROR_REASON_UNSPECIFIED.
 func (e *Error) ReasonCode() headgatev1.ErrorReason {

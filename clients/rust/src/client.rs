@@ -29,7 +29,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = i32::MAX.unsigned_abs();
 
 /// Calls a gateway over one connection; clones share it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     stub: ChatServiceClient<Transport>,
 }
@@ -220,6 +220,18 @@ impl ClientBuilder {
             .max_decoding_message_size(MAX_RECEIVED_BYTES)
             .max_encoding_message_size(MAX_SENT_BYTES);
         Client { stub }
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Without what is secret: the token, and the key that the TLS configuration may hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("target", &self.target)
+            .field("tls", &self.tls.is_some())
+            .field("token", &self.token.is_some())
+            .field("timeout", &self.timeout)
+            .finish()
     }
 }
 

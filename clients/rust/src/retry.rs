@@ -80,7 +80,8 @@ impl Attempts {
     }
 }
 
-/// Stops a channel's retries while most of its calls fail; counts thousandths of a token.
+/// Stops a channel's retries while many of its calls fail; counts thousandths of a token.
+#[derive(Debug)]
 pub(crate) struct Throttle(AtomicU32);
 
 impl Throttle {

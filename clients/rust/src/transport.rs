@@ -26,13 +26,14 @@ use crate::retry::{Attempts, Pushback, Throttle};
 /// - Attempts that fail with UNAVAILABLE before the answer begins are made again (gRFC A6).
 /// - A deadline holds for the whole call, and its end is DEADLINE_EXCEEDED.
 /// - A connection that breaks is UNAVAILABLE.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Transport {
     channel: Channel,
     call: Arc<Settings>,
 }
 
 /// What all calls over one channel share.
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) timeout: Option<Duration>,

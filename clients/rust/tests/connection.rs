@@ -166,6 +166,13 @@ async fn a_call_says_who_calls_and_carries_the_token() {
 }
 
 #[tokio::test]
+async fn what_is_printed_for_debugging_tells_no_secret() {
+    let builder = Client::builder("localhost:1").token("s3cret");
+    let printed = format!("{builder:?} {:?}", builder.clone().connect_lazy().unwrap());
+    assert!(printed.contains("localhost:1") && !printed.contains("s3cret"), "{printed}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_in_one_line() {
     let refused = |result: Result<Client, ConfigError>| match result {
         Ok(_) => panic!("it was taken"),

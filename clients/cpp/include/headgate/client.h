@@ -1,7 +1,7 @@
 // The C++ client of headgate: a channel with good defaults, typed errors, and streams of text.
 //
 //   auto stub = headgate::v1::ChatService::NewStub(headgate::OpenChannel("127.0.0.1:50051"));
-//   headgate::Stream stream(*stub, request);
+//   headgate::Stream stream(*stub, headgate::Ask("Tell me a story"));
 //   for (const std::string& piece : stream.text()) std::cout << piece << std::flush;
 //   if (headgate::Error error = stream.Finish()) std::cerr << error << "\n";
 //
@@ -45,9 +45,16 @@ struct ChannelOptions {
 
 // Opens a channel to `target`, gRPC's name of the server: `host:port`, `dns:///host:port`,
 // `unix:/path`. It connects at the first call.
+// One thread for all such channels waits, asleep, to hear at once of a server that leaves.
 // Throws std::invalid_argument if the token is not one line of printable ASCII.
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& target,
                                            const ChannelOptions& options = {});
+
+// The request for an answer to what a user says.
+v1::ChatRequest Ask(std::string prompt);
+
+// The text of an answer's first choice, which belongs to the answer; empty if there is none.
+const std::string& Text(const v1::ChatResponse& response);
 
 // The canonical name of a status code, such as "UNAVAILABLE".
 const char* CodeName(grpc::StatusCode code);

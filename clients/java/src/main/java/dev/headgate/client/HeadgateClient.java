@@ -22,6 +22,7 @@ import io.grpc.ManagedChannelBuilder;
 import io.grpc.Metadata;
 import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
+import io.grpc.stub.AbstractStub;
 import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -74,6 +75,15 @@ public final class HeadgateClient implements AutoCloseable {
         .build();
   }
 
+  /** The text of an answer's first choice; empty if there is none. */
+  public static String text(ChatResponse response) {
+    return response.getChoicesList().stream()
+        .filter(choice -> choice.getIndex() == 0)
+        .map(choice -> choice.getMessage().getContent())
+        .findFirst()
+        .orElse("");
+  }
+
   /** Ask, and wait for the whole answer. */
   public ChatResponse chat(ChatRequest request) {
     return chat(blocking(), request);
@@ -96,9 +106,12 @@ public final class HeadgateClient implements AutoCloseable {
 
   /** Ask; the future has the whole answer or a {@link HeadgateException}; cancelling it cancels. */
   public CompletableFuture<ChatResponse> chatAsync(ChatRequest request) {
-    FutureAnswer.Whole answer = new FutureAnswer.Whole();
-    async().chat(request, answer);
-    return answer.future;
+    return chatAsync(async(), request);
+  }
+
+  /** As {@link #chatAsync(ChatRequest)}, within a time that covers the whole call. */
+  public CompletableFuture<ChatResponse> chatAsync(ChatRequest request, Duration timeout) {
+    return chatAsync(within(async(), timeout), request);
   }
 
   /**
@@ -110,9 +123,13 @@ public final class HeadgateClient implements AutoCloseable {
    */
   public CompletableFuture<StreamFinished> streamChatAsync(
       ChatRequest request, Consumer<? super String> onText) {
-    FutureAnswer.Streamed answer = new FutureAnswer.Streamed(onText);
-    async().streamChat(request, answer);
-    return answer.future;
+    return streamChatAsync(async(), request, onText);
+  }
+
+  /** As {@link #streamChatAsync(ChatRequest, Consumer)}, within a time for the whole stream. */
+  public CompletableFuture<StreamFinished> streamChatAsync(
+      ChatRequest request, Duration timeout, Consumer<? super String> onText) {
+    return streamChatAsync(within(async(), timeout), request, onText);
   }
 
   /** The generated stub for threads that wait. */
@@ -146,7 +163,21 @@ public final class HeadgateClient implements AutoCloseable {
     }
   }
 
-  private static ChatServiceBlockingStub within(ChatServiceBlockingStub stub, Duration timeout) {
+  private static CompletableFuture<ChatResponse> chatAsync(
+      ChatServiceStub stub, ChatRequest request) {
+    FutureAnswer.Whole answer = new FutureAnswer.Whole();
+    stub.chat(request, answer);
+    return answer.future;
+  }
+
+  private static CompletableFuture<StreamFinished> streamChatAsync(
+      ChatServiceStub stub, ChatRequest request, Consumer<? super String> onText) {
+    FutureAnswer.Streamed answer = new FutureAnswer.Streamed(onText);
+    stub.streamChat(request, answer);
+    return answer.future;
+  }
+
+  private static <S extends AbstractStub<S>> S within(S stub, Duration timeout) {
     return stub.withDeadlineAfter(timeout.toNanos(), TimeUnit.NANOSECONDS);
   }
 

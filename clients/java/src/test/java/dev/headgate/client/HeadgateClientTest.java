@@ -17,6 +17,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -25,6 +26,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -173,6 +175,37 @@ class HeadgateClientTest {
       assertEquals(9, end.getUsage().getTotalTokens());
       assertEquals(ANSWER, client.chatAsync(REQUEST).get());
     }
+  }
+
+  /** All four ways to ask take a time for the whole call. */
+  @Test
+  void everyCallTakesATimeout() {
+    try (HeadgateClient client = gateway.client().build()) {
+      Duration none = Duration.ofNanos(1);
+      for (CompletableFuture<?> late :
+          List.of(
+              client.chatAsync(REQUEST, none), client.streamChatAsync(REQUEST, none, piece -> {}))) {
+        Throwable error = assertThrows(ExecutionException.class, late::get).getCause();
+        assertEquals(Status.Code.DEADLINE_EXCEEDED, ((HeadgateException) error).code());
+      }
+      for (Executable call :
+          List.<Executable>of(
+              () -> client.chat(REQUEST, none),
+              () -> client.streamChat(REQUEST, none).text().iterator().hasNext())) {
+        assertEquals(
+            Status.Code.DEADLINE_EXCEEDED, assertThrows(HeadgateException.class, call).code());
+      }
+    }
+  }
+
+  /** The text of an answer is that of its first choice, wherever that stands. */
+  @Test
+  void textOfAnAnswer() {
+    ChatResponse.Builder answer = ChatResponse.newBuilder();
+    assertEquals("", HeadgateClient.text(answer.build()));
+    answer.addChoicesBuilder().setIndex(1).getMessageBuilder().setContent("other");
+    answer.addChoicesBuilder().setIndex(0).getMessageBuilder().setContent("Hello");
+    assertEquals("Hello", HeadgateClient.text(answer.build()));
   }
 
   /** An asynchronous call that fails completes its future with the typed error. */

@@ -169,10 +169,11 @@ class Program:
             raise RuntimeError(f"it ended with {await self.process.wait()}")
         return json.loads(line)
 
-    def hush(self) -> None:
-        """Let it end; what it has to say comes still."""
+    async def tells(self) -> Any:
+        """Ask it for its next line."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.process.stdin.write(b"\n")
+        return await self.says()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

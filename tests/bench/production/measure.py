@@ -15,6 +15,7 @@ from bench.production.draining import draining
 from bench.production.gateway import ROOT
 from bench.production.labels import labels
 from bench.production.rotation import rotation
+from bench.production.strangers import strangers
 from bench.production.watching import watching
 from running import QUICK, run
 
@@ -27,6 +28,7 @@ def parts(*, quick: bool) -> dict[str, Part]:
     share, runs = (0.1, 1) if quick else (1.0, 3)
     return {
         "rotation": lambda: rotation(1 if quick else 5),
+        "strangers": lambda: strangers(int(10_000 * share), runs),
         "watchers": lambda: watching(runs),
         "labels": lambda: labels(int(10_000 * share)),
         "draining": lambda: draining(runs),

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import Counter
 from contextlib import asynccontextmanager
+from operator import le
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ class Callers:
     async def all_anew(self) -> None:
         """Until every caller has begun a call after now, and ended it."""
         due = [count + 2 for count in self._calls]
-        while any(count < goal for count, goal in zip(self._calls, due, strict=True)):
+        while not all(map(le, due, self._calls)):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)
 
     async def look(self) -> None:
@@ -234,5 +235,9 @@ async def _shown(address: str, authority: bytes, protocol: str) -> int:
 async def _read_again(running: Gateway, what: str, times: int) -> None:
     """Until the log says so, of all workers."""
     async with asyncio.timeout(60):
-        while sum(line["what"] == what for line in running.events("read again")) < times:
+        while _count(running, what) < times:  # noqa: ASYNC110 - only the log tells of it
             await asyncio.sleep(0.05)
+
+
+def _count(running: Gateway, what: str) -> int:
+    return sum(line["what"] == what for line in running.events("read again"))

@@ -1,0 +1,142 @@
+"""Rows about strangers: what a good caller notices of them, and what memory they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.production.calls import in_words
+from bench.production.gateway import UNLIMITED, gateway, program, upstream
+from headgate.security.tokens import new_token
+from support.certificates import Authority, Files
+from table import Row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bench.production.gateway import Gateway, Program
+
+RATE = 200.0
+GOOD_RATE = 30.0
+QUIET = 10.0
+WARM_UP = 4.0
+# By then the gateway has closed what strangers left open: handshake_timeout, and a bit.
+AFTERMATH = 12.0
+TIMES, MORE = 2.0, 0.1
+
+
+class Round(NamedTuple):
+    """One attack.
+
+    Attributes:
+        quiet: the good caller's p90 before it, seconds.
+        p90: during it.
+        failed: ends of the good caller's calls.
+        categories: of the strikes.
+        odd: strikes that did not end as they should.
+        growth: of the gateway's memory.
+        processor: the share of a core that the gateway used.
+    """
+
+    quiet: float
+    p90: float
+    failed: Counter[str]
+    categories: Counter[str]
+    odd: Counter[str]
+    growth: float
+    processor: float
+
+
+async def strangers(count: int, runs: int) -> AsyncIterator[Row]:
+    """Over both faces at once, in plain text and with TLS."""
+    for tls in (False, True):
+        with TemporaryDirectory() as folder:
+            rounds = [await _round(Path(folder), count, tls=tls) for _ in range(runs)]
+        for row in _rows(rounds, count, "TLS" if tls else "plain text"):
+            yield row
+
+
+def _rows(rounds: list[Round], count: int, how: str) -> list[Row]:
+    ratio = median(one.p90 / one.quiet for one in rounds)
+    growth = median(one.growth for one in rounds)
+    failed = sum((one.failed for one in rounds), Counter[str]())
+    odd = sum((one.odd for one in rounds), Counter[str]())
+    before, during = (median(one.quiet for one in rounds), median(one.p90 for one in rounds))
+    busy = median(one.processor for one in rounds)
+    name = f"{count:,} strangers at {RATE:g}/s, {how} ({in_words(rounds[0].categories)})"
+    return [
+        Row(
+            f"{name}: a good caller",
+            f"p90 within {TIMES:g} times its quiet p90, no call failed",
+            f"{ratio:.2f} times: {during * 1000:.1f} against {before * 1000:.1f} ms (medians of"
+            f" {len(rounds)}; the gateway used {busy:.0%} of a core);"
+            f" failed: {in_words(failed)}; strikes with another end than due: {in_words(odd)}",
+            ratio <= TIMES and not failed and not odd,
+        ),
+        Row(
+            f"{name}: memory",
+            f"back within {MORE:.0%}",
+            f"{growth:+.1%} ({', '.join(f'{one.growth:+.1%}' for one in rounds)})",
+            growth <= MORE,
+        ),
+    ]
+
+
+async def _round(folder: Path, count: int, *, tls: bool) -> Round:
+    """On a gateway of its own."""
+    authority = Authority()
+    files = Files(folder, authority.server())
+    token, line = new_token("good")
+    (folder / "tokens").write_text(f"{line}\n", encoding="utf-8")
+    flags = [
+        *UNLIMITED,
+        *("--http-listen", "127.0.0.1:0", "--auth.required", "true"),
+        *("--auth.tokens_file", str(folder / "tokens"), "--metrics.listen", "127.0.0.1:0"),
+    ]
+    if tls:
+        flags += ["--tls.cert_file", str(files.certificate), "--tls.key_file", str(files.key)]
+    async with upstream() as port, gateway(port, *flags) as running:
+        who = {
+            "addresses": [running.addresses["grpc"], running.addresses["http"]],
+            "token": token,
+            "authority": authority.pem.decode() if tls else "",
+        }
+        good = json.dumps(who | {"rate": GOOD_RATE})
+        evil = json.dumps(who | {"rate": RATE, "count": count})
+        async with program("good_caller.py", good) as caller:
+            return await _attacked(running, caller, evil)
+
+
+async def _attacked(running: Gateway, caller: Program, evil: str) -> Round:
+    await asyncio.sleep(WARM_UP)
+    await caller.tells()
+    await asyncio.sleep(QUIET)
+    quiet = await caller.tells()
+    memory, used, began = running.memory(), running.processor(), time.monotonic()
+    async with program("attackers.py", evil) as attackers:
+        attack = await attackers.says()
+        during = await caller.tells()
+        busy = (running.processor() - used) / (time.monotonic() - began)
+    await asyncio.sleep(AFTERMATH)
+    growth = running.memory() / memory - 1
+    after = await caller.tells()
+    failed = sum((Counter(part["failed"]) for part in (quiet, during, after)), Counter[str]())
+    return Round(
+        _p90(quiet["seconds"]),
+        _p90(during["seconds"]),
+        failed,
+        Counter(attack["categories"]),
+        Counter(attack["odd"]),
+        growth,
+        busy,
+    )
+
+
+def _p90(seconds: list[float]) -> float:
+    return quantiles(seconds, n=10)[-1]

@@ -147,6 +147,10 @@ class Gateway:
         """As they hold now."""
         return self._settings
 
+    def running(self) -> int:
+        """Calls at this moment."""
+        return len(self._chat.calls) + (len(self._http.calls) if self._http else 0)
+
     @property
     def time_to_stop(self) -> float:
         """Seconds that `stop` with the configured grace may take."""

@@ -66,6 +66,9 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         max_deadline: seconds that no deadline may go beyond; inf for none.
         write_stall_timeout: seconds that a write may wait for the reader.
         watch: follows each call.
+
+    Attributes:
+        calls: those that run.
     """
 
     def __init__(
@@ -86,15 +89,15 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self._max_deadline = max_deadline
         self._write_stall_timeout = write_stall_timeout
         self._watch = watch
-        self._calls = RunningCalls()
+        self.calls = RunningCalls()
 
     async def finish(self, grace: float) -> None:
         """Wait for the running calls for `grace` seconds, then end them with a status."""
-        await self._calls.finish(grace)
+        await self.calls.finish(grace)
 
     @guarded
     async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:  # noqa: N802 - the contract's name
-        with self._watch("grpc", "Chat") as progress, self._calls.running():
+        with self._watch("grpc", "Chat") as progress, self.calls.running():
             entry = await self._enter(context, "Chat", progress)
             call = self._admit(request, context, entry, progress, stream=False)
             whole = await self._in_time(call, progress, self._answer(call, progress))
@@ -122,7 +125,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             notices=_notices(request.stream_options, clock()),
         )
         try:
-            with self._calls.running():
+            with self.calls.running():
                 interval = _seconds(request.stream_options.delta_interval)
                 await self._in_time(call, progress, self._stream(call, events, interval))
         except StreamInterrupted as error:
@@ -163,7 +166,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         """
         deadline = math.inf if call.deadline is None else call.deadline
         try:
-            async with self._calls.in_time(deadline):
+            async with self.calls.in_time(deadline):
                 return await work
         except OutOfTime as error:
             if not error.cut:
@@ -174,7 +177,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     async def _enter(self, context: Context, method: str, progress: Progress) -> Entry:
         """Name the call and its caller; raises Unauthenticated and PermissionDenied."""
-        self._calls.follow(context)
+        self.calls.follow(context)
         headers = _headers(context)
         request_id = request_id_of(headers.get(REQUEST_ID, ""))
         context.set_trailing_metadata(((REQUEST_ID, request_id),))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from headgate.collector import calm_collector, tidy
 from headgate.config import CallersSettings, SystemPromptSettings, limits_line, without_files
 from headgate.gateway import Gateway
 from headgate.logs import configure_logs
@@ -59,7 +59,7 @@ async def _serve(settings: Settings, *, sandbox: bool, load: Callable[[], Settin
         manager.ready(limits_line(gateway.settings))
         reload = Reload(gateway, load, loaded, manager)
         async with meanwhile(manager.keep_watchdog_quiet()):
-            async with meanwhile(reload.obey(signals.reload)):
+            async with meanwhile(reload.obey(signals.reload)), meanwhile(tidy(gateway.running)):
                 await signals.first.wait()
             manager.stopping(gateway.time_to_stop)
             return await signals.unless_again(gateway.stop(gateway.settings.server.grace))
@@ -91,16 +91,6 @@ async def in_front_of_sandbox(settings: Settings, stack: AsyncExitStack) -> Sett
     sandbox = await start_sandbox(settings.model_copy(update=own), "127.0.0.1:0")
     stack.push_async_callback(sandbox.aclose)
     return settings.model_copy(update={"upstream": sandbox.upstream(settings)})
-
-
-def calm_collector() -> None:
-    """Look for cycles less often, and never again among what the start has made.
-
-    Every stream keeps many small objects alive, which the collector would walk again and again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _say(gateway: Gateway) -> None:

@@ -21,8 +21,8 @@ LAYERS = {
     "statuses": "status rich_status guard",
     "faces": "notices event_stream grpc_face health reflection http_rules http_face",
     "telemetry": "telemetry ending logs tracing record",
-    "composition": "signals listen service_manager shared_schedule corridor gateway reload sandbox"
-    " server workers demo",
+    "composition": "collector signals listen service_manager shared_schedule corridor gateway reload"
+    " sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}

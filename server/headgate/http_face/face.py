@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from headgate.intake import Intake
     from headgate.progress import Watch
+    from headgate.running_calls import RunningCalls
     from headgate.security import Access
     from headgate.upstream import Upstream
 
@@ -93,7 +94,7 @@ class HttpFace:
 
     def __repr__(self) -> str:
         state = "leaving" if self._leaving else "serving"
-        return f"<HttpFace {self.address} {state} calls={len(self._chat.calls)}>"
+        return f"<HttpFace {self.address} {state} calls={len(self.calls)}>"
 
     async def start(
         self, listen: str, *, shared: bool = False, tls: ssl.SSLContext | None = None
@@ -128,6 +129,11 @@ class HttpFace:
         self.address = f"[{bound}]:{bound_port}" if ":" in bound else f"{bound}:{bound_port}"
         return self.address
 
+    @property
+    def calls(self) -> RunningCalls:
+        """Those that run."""
+        return self._chat.calls
+
     def drain(self) -> None:
         """Tell load balancers to go elsewhere; calls are still taken."""
         self._leaving = True
@@ -137,7 +143,7 @@ class HttpFace:
         self._leaving = True
         for site in list(self._runner.sites):
             await site.stop()
-        await self._chat.calls.finish(grace)
+        await self.calls.finish(grace)
         await self._runner.cleanup()
 
     def _application(self) -> web.Application:

@@ -12,11 +12,11 @@ import sys
 
 import uvloop
 
+from headgate.collector import calm_collector, tidy
 from headgate.config import ConfigError, StartError
 from headgate.gateway import Gateway
 from headgate.logs import configure_logs
-from headgate.server import calm_collector
-from headgate.signals import Signals
+from headgate.signals import Signals, meanwhile
 from headgate.telemetry.telemetry import Quiet
 from headgate.workers import messages
 from headgate.workers.ledger import SupervisorLedger
@@ -68,7 +68,8 @@ class Worker:
         calm_collector()
         self._link.send(messages.Ready())
         ends = {asyncio.create_task(it.wait()) for it in (self._dismissed, signals.first)}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        async with meanwhile(tidy(gateway.running)):
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
         return await signals.unless_again(gateway.stop(gateway.settings.server.grace))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 RATE = 200.0
 GOOD_RATE = 30.0
 QUIET = 10.0
-WARM_UP = 4.0
+# Who came before: what the first of their kinds make for good is no growth.
+EARLIER = 600
 # By then the gateway has closed what strangers left open: handshake_timeout, and a bit.
 AFTERMATH = 12.0
 TIMES, MORE = 2.0, 0.1
@@ -81,7 +82,7 @@ def _rows(rounds: list[Round], count: int, how: str) -> list[Row]:
         ),
         Row(
             f"{name}: memory",
-            f"back within {MORE:.0%}",
+            f"back within {MORE:.0%} of what it was, with {EARLIER} strangers before",
             f"{growth:+.1%} ({', '.join(f'{one.growth:+.1%}' for one in rounds)})",
             growth <= MORE,
         ),
@@ -108,14 +109,18 @@ async def _round(folder: Path, count: int, *, tls: bool) -> Round:
             "authority": authority.pem.decode() if tls else "",
         }
         good = json.dumps(who | {"rate": GOOD_RATE})
-        evil = json.dumps(who | {"rate": RATE, "count": count})
+        earlier, evil = (
+            json.dumps(who | {"rate": RATE, "count": many}) for many in (EARLIER, count)
+        )
         async with program("good_caller.py", good) as caller:
+            async with program("attackers.py", earlier) as attackers:
+                await attackers.says()
+            await asyncio.sleep(AFTERMATH)
+            await caller.tells()
             return await _attacked(running, caller, evil)
 
 
 async def _attacked(running: Gateway, caller: Program, evil: str) -> Round:
-    await asyncio.sleep(WARM_UP)
-    await caller.tells()
     await asyncio.sleep(QUIET)
     quiet = await caller.tells()
     memory, used, began = running.memory(), running.processor(), time.monotonic()

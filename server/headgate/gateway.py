@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from headgate.channelz import channelz_server
 from headgate.config import StartError
 from headgate.corridor import Corridor
 from headgate.grpc_face import ChatServicer, add_chat_service, add_unknown
@@ -52,6 +53,7 @@ class Gateway:
         http_address: where the HTTP face is served, or None.
         health_address: where health checks alone are served, or None.
         metrics_address: where metrics and the page of state are served, or None.
+        channelz_address: where channelz is served, or None.
         telemetry: what is counted, if anything is.
         security: the certificate, and who may come in.
 
@@ -84,6 +86,8 @@ class Gateway:
         self._page: MetricsPage | None = None
         self.health_address: str | None = None
         self.metrics_address: str | None = None
+        self._channelz: grpc.aio.Server | None = None
+        self.channelz_address: str | None = None
 
     async def start(self) -> None:
         """Bind and serve.
@@ -118,6 +122,10 @@ class Gateway:
             )
         await self._answer_probes()
         await self._show_metrics()
+        if self._settings.server.channelz_listen is not None:
+            self._channelz = channelz_server()
+            self.channelz_address = bind(self._channelz, self._settings.server.channelz_listen)
+            await self._channelz.start()
 
     async def _answer_probes(self) -> None:
         """Health checks alone, in plain text."""
@@ -194,6 +202,8 @@ class Gateway:
     async def _leave(self) -> None:
         if self._probes is not None:
             await self._probes.stop(None)
+        if self._channelz is not None:
+            await self._channelz.stop(None)
         await self.security.aclose()
         await self._corridor.aclose()
         if self._schedule is not None:
@@ -306,5 +316,5 @@ def _server_options(settings: Settings, *, shared: bool) -> list[tuple[str, int]
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
-        ("grpc.enable_channelz", 0),
+        ("grpc.enable_channelz", int(limits.channelz_listen is not None)),
     ]

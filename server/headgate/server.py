@@ -101,5 +101,7 @@ def _say(gateway: Gateway) -> None:
         tell(f"health checks on {gateway.health_address}")
     if gateway.metrics_address is not None:
         tell(f"metrics on {gateway.metrics_address}")
+    if gateway.channelz_address is not None:
+        tell(f"channelz on {gateway.channelz_address}")
     tell(f"upstream {gateway.settings.upstream.url}")
     tell(limits_line(gateway.settings))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import grpc
 import pytest
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -133,6 +134,29 @@ async def test_reflection_answers_by_both_names(version: str) -> None:
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
     assert answer.file_descriptor_response.file_descriptor_proto
+
+
+async def test_channelz_tells_of_connections() -> None:
+    """Of the gateway's own, and on an address for that alone."""
+    async with (
+        RawUpstream(says("word")) as upstream,
+        gateway(upstream.url, server={"channelz_listen": "127.0.0.1:0"}) as caller,
+    ):
+        await caller.chat()
+        address = caller.gateway.channelz_address
+        assert address is not None
+        async with grpc.aio.insecure_channel(address) as channel:
+            asked: Any = channelz_pb2_grpc.ChannelzStub(channel)
+            servers = await asked.GetServers(channelz_pb2.GetServersRequest(), timeout=10)
+            own = channelz_pb2.GetServerSocketsRequest(server_id=servers.server[0].ref.server_id)
+            sockets = await asked.GetServerSockets(own, timeout=10)
+        unserved: Any = channelz_pb2_grpc.ChannelzStub(caller.channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await unserved.GetServers(channelz_pb2.GetServersRequest(), timeout=10)
+
+    assert [server.data.calls_succeeded for server in servers.server] == [1]
+    assert len(sockets.socket_ref) == 1
+    assert caught.value.code() is Code.UNIMPLEMENTED
 
 
 async def test_a_stop_leaves_nothing() -> None:

@@ -19,10 +19,10 @@ LAYERS = {
     "doors": "retry callers throttle join redis_ledger http_upstream",
     "calls": "progress request_id intake identity running_calls hold answer security",
     "statuses": "status rich_status guard",
-    "faces": "notices event_stream grpc_face health reflection http_rules http_face",
+    "faces": "notices event_stream grpc_face health reflection channelz http_rules http_face",
     "telemetry": "telemetry ending logs tracing record",
-    "composition": "collector signals listen service_manager shared_schedule corridor gateway reload"
-    " sandbox server workers demo",
+    "composition": "collector signals listen service_manager shared_schedule corridor gateway"
+    " reload sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}

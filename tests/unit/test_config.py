@@ -119,6 +119,7 @@ def test_names_and_defaults_are_the_documented_ones() -> None:
         "server.workers": 1,
         "server.reflection": False,
         "server.health_listen": None,
+        "server.channelz_listen": None,
         "server.handshake_timeout": 10.0,
         "server.max_connection_idle": 300.0,
         "server.max_connection_age": math.inf,

@@ -56,6 +56,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"callers.methods": "Chat,Everything"}, "callers.methods: Everything is not allowed"),
         ({"callers.trusted_names": "x"}, "callers.trusted_names: ['x'] is not allowed"),
         ({"server.health_listen": "127.0.0.1:50051"}, "server.health_listen: 127.0.0.1:50051 is"),
+        ({"server.channelz_listen": "0.0.0.0:9"}, "server.channelz_listen: 0.0.0.0:9 is not"),
+        (
+            {"server.channelz_listen": "127.0.0.1:9", "server.workers": "2"},
+            "server.channelz_listen: 127.0.0.1:9 is not",
+        ),
+        (
+            {"server.channelz_listen": "127.0.0.1:9", "metrics.listen": "127.0.0.1:9"},
+            "server.channelz_listen: 127.0.0.1:9 is not allowed",
+        ),
         ({"server.max_concurrent_streams": "0"}, "server.max_concurrent_streams: 0 is not allowed"),
     ],
 )

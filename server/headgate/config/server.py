@@ -8,7 +8,17 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from headgate.config.section import MIB, Section
-from headgate.config.values import Clash, FiniteSeconds, HttpListen, Limit, Seconds, Timeout, Whole
+from headgate.config.values import (
+    Clash,
+    FiniteSeconds,
+    HttpListen,
+    Limit,
+    Seconds,
+    Timeout,
+    Whole,
+    is_loopback,
+    parse_address,
+)
 
 
 class ServerSettings(Section):
@@ -43,6 +53,11 @@ class ServerSettings(Section):
         description="A further address, HOST:PORT, for gRPC health checks alone, in plain text:"
         " for probes that have no certificate.",
     )
+    channelz_listen: HttpListen = Field(
+        default=None,
+        description="A loopback address, HOST:PORT, for gRPC's channelz, which tells what each"
+        " connection is doing; for one process.",
+    )
     handshake_timeout: Timeout = Field(
         default=10.0, description="Seconds in which a new connection must be set up, TLS included."
     )
@@ -68,6 +83,19 @@ class ServerSettings(Section):
     def grpc_max_message_bytes(self) -> int:
         """`max_message_bytes` as gRPC's channel arguments want it: an int32, or -1 for no limit."""
         return int(self.max_message_bytes) if self.max_message_bytes < 2**31 else -1
+
+    @model_validator(mode="after")
+    def _channelz_is_for_us(self) -> Self:
+        listen = self.channelz_listen
+        if listen is None:
+            return self
+        if not is_loopback(parse_address(listen).host):
+            allowed = "must be a loopback address, such as 127.0.0.1:50053: it tells who calls"
+            raise Clash("channelz_listen", listen, allowed)
+        if self.workers > 1:
+            allowed = "must not be set with server.workers: each has connections of its own"
+            raise Clash("channelz_listen", listen, allowed)
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

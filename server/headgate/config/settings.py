@@ -21,7 +21,7 @@ from headgate.config.system_prompt import SystemPromptSettings
 from headgate.config.telemetry import TelemetrySettings
 from headgate.config.throttle import ThrottleSettings
 from headgate.config.upstream import UpstreamSettings
-from headgate.config.values import Clash, HttpListen, Listen, is_loopback, parse_address
+from headgate.config.values import Address, Clash, HttpListen, Listen, is_loopback, parse_address
 
 NO_PACE = {"rate": math.inf, "min_interval": 0.0}
 # Sets of defaults, each beneath everything that is set. OpenAI's newer models refuse max_tokens;
@@ -129,21 +129,22 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _own_ports(self) -> Self:
-        if self.http_listen is not None:
-            grpc, http = parse_address(self.listen), parse_address(self.http_listen)
-            if grpc == http and grpc.port != 0:
-                raise Clash("http_listen", self.http_listen, "must differ from listen")
-        probes = self.server.health_listen
-        others = {self.listen, self.http_listen}
-        if probes is not None and probes in others and parse_address(probes).port != 0:
-            allowed = "must differ from listen and http_listen"
-            raise Clash("server.health_listen", probes, allowed)
-        metrics = self.metrics.listen
-        if metrics is not None and parse_address(metrics).port != 0:
-            others = {self.listen, self.http_listen, probes}
-            if metrics in others:
-                allowed = "must differ from listen, http_listen and server.health_listen"
-                raise Clash("metrics.listen", metrics, allowed)
+        listens = {
+            "listen": self.listen,
+            "http_listen": self.http_listen,
+            "server.health_listen": self.server.health_listen,
+            "metrics.listen": self.metrics.listen,
+            "server.channelz_listen": self.server.channelz_listen,
+        }
+        taken: dict[Address, str] = {}
+        for name, listen in listens.items():
+            if listen is None:
+                continue
+            address = parse_address(listen)
+            if address in taken:
+                raise Clash(name, listen, f"must differ from {taken[address]}")
+            if address.path or address.port != 0:
+                taken[address] = name
         return self
 
     @model_validator(mode="after")

@@ -146,17 +146,20 @@ async def test_channelz_tells_of_connections() -> None:
         address = caller.gateway.channelz_address
         assert address is not None
         async with grpc.aio.insecure_channel(address) as channel:
-            asked: Any = channelz_pb2_grpc.ChannelzStub(channel)
+            asked = _channelz(channel)
             servers = await asked.GetServers(channelz_pb2.GetServersRequest(), timeout=10)
             own = channelz_pb2.GetServerSocketsRequest(server_id=servers.server[0].ref.server_id)
             sockets = await asked.GetServerSockets(own, timeout=10)
-        unserved: Any = channelz_pb2_grpc.ChannelzStub(caller.channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await unserved.GetServers(channelz_pb2.GetServersRequest(), timeout=10)
+            await _channelz(caller.channel).GetServers(channelz_pb2.GetServersRequest(), timeout=10)
 
     assert [server.data.calls_succeeded for server in servers.server] == [1]
     assert len(sockets.socket_ref) == 1
     assert caught.value.code() is Code.UNIMPLEMENTED
+
+
+def _channelz(channel: Any) -> Any:
+    return channelz_pb2_grpc.ChannelzStub(channel)
 
 
 async def test_a_stop_leaves_nothing() -> None:

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _headgate.main(arguments, prog_name="headgate", standalone_mode=False)
     except click.ClickException as error:
-        return _refuse(error.format_message())
+        return _refuse(_in_our_words(error))
     except ConfigError as error:
         return _refuse(*error.lines)
     except StartError as error:
@@ -59,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _speechless(error)
     return status if isinstance(status, int) else 0
+
+
+def _in_our_words(error: click.ClickException) -> str:
+    """What click says itself is a whole sentence, and leaves one alone."""
+    said = error.format_message()
+    if not said.endswith(".") and not said.startswith("Got "):
+        return said
+    said = said[:1].lower() + said[1:].removesuffix(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said}; `{context.command_path} --help` tells more" if context else said
 
 
 def _speechless(error: OSError) -> int:
@@ -210,7 +220,7 @@ def _demo(prompt: str) -> int:
     return run_demo(prompt)
 
 
-@_headgate.command("token")
+@_headgate.command("token", short_help="Make a bearer token for a caller.")
 @click.argument("name")
 @click.option("--expires", metavar="TIME", help="When it ends, such as 2027-01-31T00:00:00Z.")
 @click.option(

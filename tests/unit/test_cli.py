@@ -214,8 +214,13 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
                 " HEADGATE_UPSTREAM__HEADERS or headers in [upstream]"
             ),
         ),
-        (["serve", "--throttle.rate"], "Option '--throttle.rate' requires an argument."),
-        (["serve", "extra"], "Got unexpected extra argument (extra)"),
+        (["serve", "--throttle.rate"], "option '--throttle.rate' requires an argument"),
+        (
+            ["serve", "extra"],
+            "got unexpected extra argument (extra); `headgate serve --help` tells more",
+        ),
+        (["token"], "missing argument 'NAME'; `headgate token --help` tells more"),
+        (["proto", "--x"], "no such option '--x'; `headgate proto --help` tells more"),
         (
             ["serve", "--throttle.rate", "0"],
             "throttle.rate: 0 is not allowed (from --throttle.rate); must be greater than 0",

@@ -214,6 +214,10 @@ conformance: $(READY) ## Give every client the same cases; ARGS="--language go" 
 bench: $(READY) ## Measure what headgate costs and adds; ARGS="--quick stream" chooses, --help tells
 	@$(BENCH) -m bench.cost.measure $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and nginx; ARGS="--help" tells
+	@$(BENCH) -m bench.peers.measure $(ARGS)
+
 .PHONY: bench-traffic
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)

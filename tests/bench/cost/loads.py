@@ -7,6 +7,7 @@ import os
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bench.cost.callers import Caller, Target
 
 Pids = dict[str, list[int]]
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 class Watch:
@@ -149,13 +150,11 @@ class _Crowd:
 
     async def _until(self, condition: Callable[[], bool], patience: float) -> None:
         """Or until patience is at an end, which the counts then tell."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()
-        except TimeoutError:
-            pass
 
     def complete(self, tokens: int) -> int:
         """Streams that ended well with all of their tokens."""
@@ -215,10 +214,13 @@ class _Flow:
 
     async def run(self, rate: float, seconds: float) -> None:
         await asyncio.to_thread(self._ring, rate, self._clock() + seconds)
-        async with asyncio.timeout(PATIENCE):
-            while self._running:
-                self._ended.clear()
-                await self._ended.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self._running:
+                    self._ended.clear()
+                    await self._ended.wait()
+        if self._running:
+            self._failures[f"no answer within {PATIENCE:.0f} s"] = len(self._running)
 
     def _ring(self, rate: float, stop: float) -> None:
         """Call when calls are due; in a thread, whose sleep is exact, where a loop's is in ms."""

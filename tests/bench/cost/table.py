@@ -58,7 +58,7 @@ def save(rows: list[Row], file: Path, *, seconds: float, quick: bool) -> None:
     run = {
         "quick": quick,
         "seconds": round(seconds),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},
@@ -78,7 +78,7 @@ def machine() -> str:
     return f"{found[0] if found else platform.machine()}, {len(found)} cores, {platform.platform()}"
 
 
-def _commit() -> str:
+def commit() -> str:
     """Of the checkout, with a plus if files were changed; empty if it is no checkout."""
     said: Any = subprocess.run(
         ["git", "describe", "--always", "--dirty=+", "--exclude=*"],

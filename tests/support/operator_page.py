@@ -37,7 +37,7 @@ class Page:
     def __init__(self, name: str, folder: Path, ports: dict[str, str]) -> None:
         self.text = (PAGES / name).read_text(encoding="utf-8")
         self.ports = ports
-        places = re.compile(rf"(?<=:)({'|'.join(ports)})\b")
+        places = re.compile(rf"(?<=[: ])({'|'.join(ports)})\b")
         exchanged = places.sub(lambda found: ports[found[0]], self.text)
         self.blocks: list[str] = _BLOCK.findall(exchanged)
         self._folder = folder

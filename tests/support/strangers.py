@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from headgate.v1 import chat_pb2 as pb
@@ -29,9 +28,10 @@ from support.http2 import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
-    Strike = Callable[["Target"], Awaitable[str]]
+    Strike = Callable[["Target"], Coroutine[Any, Any, str]]
 
 CHAT = "/headgate.v1.ChatService/Chat"
 GARBAGE = bytes(range(128, 256)) * 4
@@ -74,15 +74,17 @@ class Line:
     def send(self, data: bytes) -> None:
         self._writer.write(data)
 
-    async def rest(self, seconds: float) -> bytes | None:
-        """All until the server closes; None when it does not in this time."""
-        heard = b""
-        with suppress(TimeoutError, OSError):
+    async def closes(self, seconds: float) -> bool:
+        """Whether the server closes it within this time; what it says is read away."""
+        try:
             async with asyncio.timeout(seconds):
-                while piece := await self._reader.read(65536):
-                    heard += piece
-                return heard
-        return None if not self._reader.at_eof() and self._reader.exception() is None else heard
+                while await self._reader.read(65_536):
+                    pass
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        return True
 
     async def status(self) -> str:
         """Of an HTTP/1.1 answer; `closed` without one."""
@@ -117,9 +119,9 @@ class Line:
 async def _until_closed(target: Target, data: bytes, *, plain: bool = False) -> str:
     line = await Line.to(target, plain=plain)
     line.send(data)
-    heard = await line.rest(target.hold)
+    closed = await line.closes(target.hold)
     line.drop()
-    return "held" if heard is None else "closed"
+    return "closed" if closed else "held"
 
 
 async def _call(target: Target, payload: bytes) -> str:
@@ -141,15 +143,15 @@ async def _post(target: Target, data: bytes) -> str:
 async def _drip(target: Target, data: bytes) -> str:
     """A byte now and then."""
     line = await Line.to(target)
-    end = asyncio.get_running_loop().time() + target.hold
+    loop = asyncio.get_running_loop()
+    end, closed = loop.time() + target.hold, False
     for byte in data:
         line.send(bytes([byte]))
-        if await line.rest(0.5) is not None:
-            return "closed"
-        if asyncio.get_running_loop().time() >= end:
+        closed = await line.closes(0.5)
+        if closed or loop.time() >= end:
             break
     line.drop()
-    return "held"
+    return "closed" if closed else "held"
 
 
 async def garbage(target: Target) -> str:
@@ -228,7 +230,7 @@ async def resets(target: Target) -> str:
     ]
     line = await Line.to(target)
     line.send(OPENING + b"".join(calls))
-    await line.rest(0.2)
+    await line.closes(0.2)
     line.drop()
     return "dropped"
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Calls have had their grace by then; this is for what else a connection may still be doing.
 _CLOSING_TIMEOUT = 1.0
+# For who still sends when the answer, a refusal, is out.
+_LINGERING_TIME = 2.0
 
 
 class HttpFace:
@@ -87,6 +89,7 @@ class HttpFace:
             access_log=None,
             logger=server_log,
             shutdown_timeout=_CLOSING_TIMEOUT,
+            lingering_time=_LINGERING_TIME,
             # From the connection, or the last answer, to the end of the next request's head; 0 is
             # aiohttp's word for no limit.
             keepalive_timeout=_finite(self._options.max_idle),

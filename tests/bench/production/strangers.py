@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 RATE = 200.0
 GOOD_RATE = 30.0
 QUIET = 10.0
-# Who came before: what the first of their kinds make for good is no growth.
-EARLIER = 600
+# Who came before: as many at once as ever, so what the first of their kind make is no growth.
+EARLIER = 1_500
 # By then the gateway has closed what strangers left open: handshake_timeout, and a bit.
 AFTERMATH = 12.0
 TIMES, MORE = 2.0, 0.1
@@ -82,7 +82,7 @@ def _rows(rounds: list[Round], count: int, how: str) -> list[Row]:
         ),
         Row(
             f"{name}: memory",
-            f"back within {MORE:.0%} of what it was, with {EARLIER} strangers before",
+            f"back within {MORE:.0%} of what it was, with {EARLIER:,} strangers before",
             f"{growth:+.1%} ({', '.join(f'{one.growth:+.1%}' for one in rounds)})",
             growth <= MORE,
         ),

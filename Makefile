@@ -276,7 +276,7 @@ $(WEB_READY): clients/web/package.json
 	@touch $(WEB_READY)
 
 $(PLAYWRIGHT_READY): $(READY)
-	@$(PIP) install -c server/constraints.txt playwright==$(PLAYWRIGHT_VERSION)
+	@$(PIP) install -c server/constraints.txt playwright==$(PLAYWRIGHT_VERSION) greenlet==3.5.6
 	@touch $(PLAYWRIGHT_READY)
 
 $(PYRIGHT_READY):

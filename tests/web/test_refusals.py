@@ -15,6 +15,8 @@ from web.scripts import cut
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.async_api import Browser
+
     from web.conftest import Visit
 
 
@@ -132,3 +134,14 @@ async def test_no_gateway_at_all(visit: Visit) -> None:
             "503 (Service Unavailable)"
         ]
         reader.complaints.clear()
+
+
+async def test_an_address_that_is_none(browser: Browser, origin: str) -> None:
+    """The page says so, and what one looks like, before anything is asked."""
+    page = await browser.new_page()
+    await page.goto(f"{origin}/?target=nonsense")
+    await expect(page.get_by_role("alert")).to_contain_text(
+        '"nonsense" is no address of a gateway; it looks like http://'
+    )
+    await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    await page.close()

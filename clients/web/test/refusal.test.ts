@@ -66,7 +66,7 @@ test("there are words for every reason of the contract, and no two alike", () =>
     .map(({ localName }) => localName)
     .filter((name) => name !== "UNSPECIFIED");
   const said = reasons.map((reason) => wording({ ...cutShort(), reason }).title);
-  assert.equal(reasons.length, 18);
+  assert(reasons.includes("QUEUE_FULL"));
   assert.equal(new Set(said).size, reasons.length);
   assert(!said.includes(wording({ ...cutShort(), code: Code.Unknown }).title));
 });

@@ -18,6 +18,7 @@ export class Drawing {
   #narration = new Narration();
   #frame = 0;
   #clock: ReturnType<typeof setInterval>;
+  #counting = false;
   #closed = false;
 
   constructor(turn: Turn, view: TurnView, announcer: Announcer) {
@@ -54,8 +55,8 @@ export class Drawing {
 
   #tick(): void {
     const counting = this.#view.tick(this.#turn.answer, performance.now());
-    if (counting || !isOver(this.#turn.answer)) return;
-    clearInterval(this.#clock);
-    if (this.#turn.answer.refusal?.retryAfterMs) this.#announcer.say("You can try again now.");
+    if (this.#counting && !counting) this.#announcer.say("You can try again now.");
+    this.#counting = counting;
+    if (!counting && isOver(this.#turn.answer)) clearInterval(this.#clock);
   }
 }

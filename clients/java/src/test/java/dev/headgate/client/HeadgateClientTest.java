@@ -184,7 +184,8 @@ class HeadgateClientTest {
       Duration none = Duration.ofNanos(1);
       for (CompletableFuture<?> late :
           List.of(
-              client.chatAsync(REQUEST, none), client.streamChatAsync(REQUEST, none, piece -> {}))) {
+              client.chatAsync(REQUEST, none),
+              client.streamChatAsync(REQUEST, none, piece -> {}))) {
         Throwable error = assertThrows(ExecutionException.class, late::get).getCause();
         assertEquals(Status.Code.DEADLINE_EXCEEDED, ((HeadgateException) error).code());
       }

@@ -25,7 +25,9 @@ FEW = 20
 WORTH = 2_000
 """Objects that are new since the last collection; with fewer, there is nothing to find."""
 GROWN = 1.05
-"""More memory than this times what the process had last: the system gets back what it can."""
+"""With more memory than this times that at the start, the system gets back what it can."""
+RETURNS = 3
+"""Looks from one such return to the next."""
 
 
 def calm_collector() -> None:
@@ -41,18 +43,19 @@ async def tidy(running: Callable[[], int]) -> None:
     Args:
         running: how many calls there are.
     """
-    collected, settled = _collections(), _resident()
+    collected, started, due = _collections(), _resident(), 0
     while True:
         await asyncio.sleep(EVERY)
+        due -= 1
         # The collector's own runs start the count again, whatever they have left.
         news = gc.get_count()[0] >= WORTH or _collections() > collected
         if not news or running() > FEW:
             continue
         gc.collect()
         collected = _collections()
-        if _resident() > settled * GROWN:
+        if due <= 0 and _resident() > started * GROWN:
             await asyncio.to_thread(_give_back)
-            settled = _resident()
+            due = RETURNS
 
 
 def _collections() -> int:

@@ -28,7 +28,8 @@ def parts(*, quick: bool) -> dict[str, Part]:
     share, runs = (0.1, 1) if quick else (1.0, 3)
     return {
         "rotation": lambda: rotation(1 if quick else 5),
-        "strangers": lambda: strangers(int(10_000 * share), runs),
+        "strangers": lambda: strangers(int(10_000 * share), runs, tls=False),
+        "strangers_tls": lambda: strangers(int(10_000 * share), runs, tls=True),
         "watchers": lambda: watching(runs),
         "labels": lambda: labels(int(10_000 * share)),
         "draining": lambda: draining(runs),

@@ -13,6 +13,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # What to run of the tests, and how: `make test TESTS="tests/unit -k sse"`.
 TESTS ?=
 ARGS ?=
+A ?= build/bench-before.json
+B ?= build/bench.json
 export PROMPT ?=
 # Whether a warning of the C++ compiler is an error: ON or OFF.
 WERROR ?= OFF
@@ -214,6 +216,14 @@ conformance: $(READY) ## Give every client the same cases; ARGS="--language go" 
 bench: $(READY) ## Measure what headgate costs and adds; ARGS="--quick stream" chooses, --help tells
 	@$(BENCH) -m bench.cost.measure $(ARGS)
 
+.PHONY: bench-compare
+bench-compare: $(READY) ## Put two results of `make bench` side by side: A=old.json B=new.json
+	@$(BENCH) -m bench.cost.compare "$(A)" "$(B)"
+
+.PHONY: bench-ci
+bench-ci: $(READY) ## Fail when a token or a call has become about twice as dear, in two minutes
+	@$(BENCH) -m bench.cost.ci
+
 .PHONY: bench-peers
 bench-peers: $(READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and nginx; ARGS="--help" tells
 	@$(BENCH) -m bench.peers.measure $(ARGS)
@@ -221,10 +231,6 @@ bench-peers: $(READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and ngi
 .PHONY: bench-traffic
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)
-
-.PHONY: bench-size
-bench-size: $(READY) ## Measure what a call, a token, a stream and telemetry cost
-	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/size/measure.py $(ARGS)
 
 .PHONY: bench-production
 bench-production: $(READY) ## Measure rotation, strangers, watchers, label attacks and drains; ARGS=--quick for a tenth

@@ -65,6 +65,7 @@ async def streams(
     window: float,
     finish: bool = True,
     at_once: int = 1000,
+    patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Open streams evenly over the ramp, look at them for a window, and wait for their end.
 
@@ -79,12 +80,13 @@ async def streams(
         window: seconds to look.
         finish: wait until all have ended; else they are left behind.
         at_once: streams that may be without their first token at once.
+        patience: seconds to wait for all first tokens, and for all ends.
     """
     tally, watch, line = Tally(), Watch(pids), await _opened(target)
     before = watch.memory()
     crowd = _Crowd(line, tally, at_once)
     await crowd.open(streams, ramp, model=model, tokens=tokens)
-    await crowd.started(PATIENCE)
+    await crowd.started(patience)
     await asyncio.sleep(settle)
     early_tokens, early_messages = tally.tokens, tally.messages
     tally.timed = model == "paced"
@@ -102,7 +104,7 @@ async def streams(
         "failures": crowd.failures(),
     }
     if finish:
-        await crowd.ended(PATIENCE)
+        await crowd.ended(patience)
         made |= {"complete": crowd.complete(tokens), "failures": crowd.failures()}
     line.close()
     return made

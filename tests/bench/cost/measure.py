@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from bench.cost.memory import rest, soak, standing
+from bench.cost.doors import doors
+from bench.cost.memory import rest, soak, standing, waiting
 from bench.cost.queue import queue
 from bench.cost.stage import Stage
 from bench.cost.streams import full, many, stream, workers
@@ -38,8 +39,10 @@ PARTS: dict[str, Part] = {
     "latency": latency,
     "rest": rest,
     "standing": standing,
+    "waiting": waiting,
     "soak": soak,
     "workers": workers,
+    "doors": doors,
     "queue": queue,
 }
 
@@ -58,7 +61,9 @@ def main() -> int:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the length")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the length; misses are no failure"
+    )
     parser.add_argument("--profile", action="store_true", help="py-spy into build/profile-PART.txt")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "build" / "bench.json", help="%(default)s"
@@ -73,7 +78,7 @@ def main() -> int:
     missed = sum(row.ok is False for row in rows)
     judged = sum(row.ok is not None for row in rows)
     sys.stdout.write(f"\n{table(rows)}\n{judged - missed} of {judged} reached; {asked.out}\n")
-    return 1 if missed else 0
+    return 1 if missed and not asked.quick else 0
 
 
 if __name__ == "__main__":

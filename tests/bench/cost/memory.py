@@ -95,7 +95,7 @@ async def warm(stage: Stage, running: Gateway, upstream: Mock) -> None:
 
 
 async def standing(stage: Stage) -> AsyncIterator[Row]:
-    """Streams that have had their first token, and calls that wait for their slot."""
+    """Streams that have had their first token."""
     count = stage.number(OPEN, 500)
     quiet = ("--upstream.idle_timeout", "600")
     async with mock() as upstream, gateway(upstream.url, *quiet) as running:
@@ -110,6 +110,27 @@ async def standing(stage: Stage) -> AsyncIterator[Row]:
         f" {made['started']:,} had their first token",
         each <= OPEN_EACH and after / MIB < OPEN_ALL and made["started"] == count,
         {"KiB": each, "MiB": after / MIB},
+    )
+
+
+async def waiting(stage: Stage) -> AsyncIterator[Row]:
+    """Calls that wait for their slot, with the next slot far away."""
+    count = stage.number(1000, 200)
+    far = ("--throttle.rate", "0.001", "--throttle.max_wait", "inf", "--throttle.max_queue", "inf")
+    async with mock() as upstream, gateway(upstream.url, *far) as running:
+        await _answered(running)  # takes the only slot
+        shape = {"model": "any", "streams": count, "tokens": 9, "finish": False, "patience": 0.1}
+        shape |= {"ramp": count / 250, "settle": 2.0, "window": 0.5, "at_once": count}
+        made = await stage.load(
+            "waiting", running, upstream, "streams", target=running.target(), **shape
+        )
+    before, after = made["memory"]["gateway"]
+    yield Row(
+        f"memory of a waiting call, {count:,} of them",
+        "",
+        f"{(after - before) / count / KIB:.1f} KiB",
+        None,
+        {"KiB": (after - before) / count / KIB},
     )
 
 

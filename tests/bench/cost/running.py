@@ -86,17 +86,42 @@ def on(cores: list[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+class Writer(Process):
+    """The running bare server."""
+
+    def __init__(self, pid: int, port: int) -> None:
+        super().__init__(pid)
+        self._address = f"127.0.0.1:{port}"
+
+    def target(self, connections: int = 4) -> Target:
+        return Target("grpc", self._address, connections)
+
+
 @asynccontextmanager
 async def mock(gap: float = 0.1) -> AsyncIterator[Mock]:
-    """The mock upstream."""
-    with on(OTHERS):
+    """The mock upstream; see mock.py."""
+    async with _module("mock", gap, OTHERS) as (pid, port):
+        yield Mock(pid, port)
+
+
+@asynccontextmanager
+async def writer(gap: float = 0.1) -> AsyncIterator[Writer]:
+    """The bare server that the gateway is held against; see writer.py."""
+    async with _module("writer", gap, MEASURED) as (pid, port):
+        yield Writer(pid, port)
+
+
+@asynccontextmanager
+async def _module(name: str, gap: float, cores: list[int]) -> AsyncIterator[tuple[int, int]]:
+    """A module of this folder as a process that prints its port."""
+    with on(cores):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bench.cost.mock", "--gap", str(gap)),
+            *(sys.executable, "-m", f"bench.cost.{name}", "--gap", str(gap)),
             stdout=asyncio.subprocess.PIPE,
         )
     assert process.stdout is not None
     try:
-        yield Mock(process.pid, int(await process.stdout.readline()))
+        yield process.pid, int(await process.stdout.readline())
     finally:
         process.terminate()
         await process.wait()

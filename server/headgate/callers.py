@@ -17,6 +17,7 @@ from headgate.throttle.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from headgate.config import CallerLimits, CallersSettings
     from headgate.throttle.ticket import Ticket
@@ -42,18 +43,19 @@ class CallersDoor:
     def __repr__(self) -> str:
         return f"<CallersDoor [{len(self._turnstiles)} remembered]>"
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
-        """See `Upstream`.
+    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
+        """See `Upstream`; for a caller without limits there is no door here.
 
         Raises:
             CallerLimit: over the allowance, and the wait for it would be too long.
         """
         limits = self._settings.of(call.caller)
-        if _unlimited(limits):
-            async with self._inner.open(call) as chunks:
-                yield chunks
-            return
+        return self._inner.open(call) if _unlimited(limits) else self._in_turn(call, limits)
+
+    @asynccontextmanager
+    async def _in_turn(
+        self, call: Call, limits: CallerLimits
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
         turnstile = self._turnstile(call.caller, limits)
         async with turnstile.passing(
             lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued

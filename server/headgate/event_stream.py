@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,9 +16,10 @@ from headgate.guard import PeerGone
 from headgate.merge import merge
 from headgate.timer import Timer
 from headgate.upstream import Chunk, Head
+from headgate.write_ahead import WriteAhead
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from headgate.notices import Notices
     from headgate.progress import Progress
@@ -53,6 +54,7 @@ class EventStream:
         self._notices = notices
         self._lock = asyncio.Lock()
         self._timer = Timer()
+        self._ahead = WriteAhead()
         self._started = False
         self._closed = False
         self._finishes: dict[int, str] = {}
@@ -63,8 +65,9 @@ class EventStream:
         if not self._started:
             self._started = True
             await self._write(started_event(chunk.head or Head(), time.time()))
+            await self._settle()  # until its first write is through, gRPC takes no status
         self._progress.heard(chunk)
-        for delta in merge(chunk.deltas):
+        for delta in merge(chunk.deltas) if len(chunk.deltas) > 1 else chunk.deltas:
             self.position += delta.count
             await self._write(delta_event(delta, self.position))
             self._progress.delta_sent(delta.count)
@@ -81,6 +84,7 @@ class EventStream:
         event = finished_event(self._finishes, self._tail, gateway)
         self._closed = True
         await self._write(event)
+        await self._settle()
 
     @asynccontextmanager
     async def notifying(self) -> AsyncIterator[None]:
@@ -100,19 +104,39 @@ class EventStream:
                 notifier.exception()  # the main writer meets the same fault and reports it
 
     def close(self) -> None:
-        """Drop the timer, and say how far it came."""
+        """Drop what is under way, and say how far it came."""
+        self._ahead.drop()
         self._timer.close()
         self._progress.deltas = self.position
 
     async def _write(self, event: pb.StreamChatResponse) -> None:
-        try:
-            with self._timer.limit(self._stall):
-                if self._notices is None:
-                    await self._put(event)
-                    return
+        """Write it, or start to: who sends notices, too, has to know when it has left."""
+        if self._notices is not None:
+            with self._not_stalled():
                 async with self._lock:
                     await self._put(event)
                     self._notices.sent(self._clock())
+            return
+        if not self._ahead.done:
+            await self._settle()
+        try:
+            self._ahead.end()
+            self._ahead.start(self._context.write(event))
+        except grpc.aio.InternalError as error:
+            raise PeerGone from error
+
+    async def _settle(self) -> None:
+        try:
+            with self._not_stalled():
+                await self._ahead.settle()
+        except grpc.aio.InternalError as error:
+            raise PeerGone from error
+
+    @contextmanager
+    def _not_stalled(self) -> Iterator[None]:
+        try:
+            with self._timer.limit(self._stall):
+                yield
         except TimeoutError as error:
             raise StreamInterrupted(
                 f"the reader took nothing for {self._stall:g} s (server.write_stall_timeout)",

@@ -13,7 +13,7 @@ import msgspec
 
 from headgate import wire
 from headgate.errors import UpstreamError, UpstreamProtocol, UpstreamUnavailable
-from headgate.split import split_delta
+from headgate.split import SURELY_SHORT, split_delta, text_length
 from headgate.surrogates import HalfJoiner, parse_with_halves
 from headgate.tool_calls import ToolCallIndex
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
@@ -114,7 +114,9 @@ class Reply:
 
     def _event(self, event: Event, chunk: Chunk) -> None:
         data = event.data
-        if data.strip() == b"[DONE]":
+        if data.startswith(b"{") and not event.event:  # almost all
+            self._completion(data, chunk, whole=False, cut=event.cut)
+        elif data.strip() == b"[DONE]":
             self.done = True
         elif event.event == "error":
             raise error_in_body(_error_object(data))
@@ -165,7 +167,10 @@ class Reply:
             logprobs = None
         if content or reasoning or refusal or tools or logprobs is not None:
             delta = Delta(index, content, reasoning, refusal, tools, logprobs)
-            chunk.deltas.extend(split_delta(delta))
+            if text_length(delta) <= SURELY_SHORT:
+                chunk.deltas.append(delta)
+            else:
+                chunk.deltas.extend(split_delta(delta))
 
     def _parse(self, data: bytes, *, cut: bool) -> wire.Completion:
         try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from headgate.errors import HeadgateError, Refused, UpstreamUnavailable
+from headgate.upstream import Entered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,21 +61,22 @@ class RetryDoor:
         self._count(call)
         failure: HeadgateError | None = None
         while True:
-            async with AsyncExitStack() as stack:
-                try:
-                    chunks = await stack.enter_async_context(self._inner.open(call))
-                except Refused as refusal:
-                    # A retry that gets no slot in time: the caller hears why it was needed.
-                    raise failure or refusal from refusal.__cause__
-                except HeadgateError as error:
-                    failure = error
-                    delay = self._delay_before_next(call, error)
-                    if delay is None:
-                        self._note_the_end(error)
-                        raise
-                else:
+            way = self._inner.open(call)
+            try:
+                chunks = await way.__aenter__()
+            except Refused as refusal:
+                # A retry that gets no slot in time: the caller hears why it was needed.
+                raise failure or refusal from refusal.__cause__
+            except HeadgateError as error:
+                failure = error
+                delay = self._delay_before_next(call, error)
+                if delay is None:
+                    self._note_the_end(error)
+                    raise
+            else:
+                async with Entered(way):
                     yield chunks
-                    return
+                return
             call.attempt += 1
             await self._sleep(delay)
 

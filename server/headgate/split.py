@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 256 * 1024
 # A code point has at most 4 bytes, so a text of this many needs no look at its bytes.
-_SURELY_SHORT = MAX_TEXT_BYTES // 4
+SURELY_SHORT = MAX_TEXT_BYTES // 4
 
 
 def split_delta(delta: Delta) -> Iterator[Delta]:
     """The delta itself, or as many as it takes; each counts as one, so positions agree for all."""
-    if text_length(delta) <= _SURELY_SHORT:
+    if text_length(delta) <= SURELY_SHORT:
         yield delta
         return
     logprobs, delta.logprobs = delta.logprobs, None

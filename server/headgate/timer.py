@@ -42,7 +42,8 @@ class Timer:
             self._handle = None
 
     def __enter__(self) -> None:
-        self._task = asyncio.current_task()
+        # Asking for the loop, too, would cost a system call each time (getpid).
+        self._task = asyncio.current_task(self._loop)
         self._cancelling = self._task.cancelling() if self._task else 0
         self._expired = False
         self._arm_if_needed()

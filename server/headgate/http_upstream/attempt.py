@@ -19,7 +19,6 @@ from headgate.errors import (
 )
 from headgate.http_upstream.foreign import CONNECT_TIMEOUT, FOREIGN_ERRORS, translate
 from headgate.http_upstream.report import AttemptReport
-from headgate.http_upstream.transport import gate
 from headgate.reply import Reply
 from headgate.retry_after import retry_after
 from headgate.sse import EventTooLarge, SSEDecoder
@@ -28,14 +27,15 @@ from headgate.upstream import Chunk, extend
 from headgate.upstream_status import error_for_status, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import httpx
 
     from headgate.config import UpstreamSettings
     from headgate.errors import HeadgateError, TimeoutPhase
+    from headgate.http_upstream.transport import Body
     from headgate.secrets import Secrets
-    from headgate.upstream import Call
+    from headgate.upstream import Call, Gate
 
 MAX_ERROR_BODY = 64 * 1024
 ERROR_BODY_TIMEOUT = 5.0
@@ -50,7 +50,7 @@ class Attempt:
 
     def __init__(
         self,
-        send: Callable[[Call], Awaitable[httpx.Response]],
+        send: Callable[[Call, Gate], Awaitable[httpx.Response]],
         call: Call,
         settings: UpstreamSettings,
         secrets: Secrets,
@@ -62,12 +62,14 @@ class Attempt:
         self._secrets = secrets
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
+        self._total_at = self._started + settings.total_timeout - call.spent
         self._began = time.monotonic()  # finer than uvloop's milliseconds
         self._timer = Timer()
         self._reply = Reply()
         self._decoder = SSEDecoder(max_event_bytes=self._settings.max_event_bytes)
         self._response: httpx.Response | None = None
-        self._bytes: AsyncIterator[bytes] | None = None
+        self._body: Body | None = None
+        self._read_more: Callable[[], Awaitable[bytes]] | None = None
         self._at_end = False
         self._handed_out = False
         self._report = AttemptReport(call.caller, number=call.attempt)
@@ -88,10 +90,9 @@ class Attempt:
     async def first(self) -> Chunk:
         """Everything up to the first content, or the whole of an answer that has none."""
         seconds, phase = self._opening_limit()
-        gate.set(self)
         try:
             with self._timer.limit(seconds):
-                self._response = await self._send(self._call)
+                self._response = await self._send(self._call, self)
                 self._report.status = self._response.status_code
                 self._report.responded = self._elapsed()
                 chunk = await self._opening(self._response)
@@ -103,6 +104,7 @@ class Attempt:
             raise self._fail(error) from error.__cause__
         except FOREIGN_ERRORS as error:
             raise self._fail(self._ours(error)) from error
+        self._timer.close()
         self._handed_out = True
         self._report.first_content = self._elapsed()
         self._report.usage = chunk.usage
@@ -113,7 +115,7 @@ class Attempt:
         yield first
         try:
             while not self._over:
-                chunk = await self._pull_in_time()
+                chunk = await self._pull()
                 if chunk is not None:
                     self._report.usage = chunk.usage or self._report.usage
                     yield chunk
@@ -125,13 +127,13 @@ class Attempt:
         """Give the connection back, or cut it when the answer was not read to its end."""
         if self._response is not None:
             with suppress(TimeoutError, *FOREIGN_ERRORS):
-                if self._reply.done and not self._at_end:
+                if self._body is not None and self._reply.done and not self._at_end:
                     # The end of the body is most often here already; a connection that is read
                     # to its end can be used again.
-                    with self._timer.limit(DRAIN_TIMEOUT):
-                        await self._read()
+                    self._body.limit(self._loop.time() + DRAIN_TIMEOUT)
+                    await self._read()
             with suppress(*FOREIGN_ERRORS):
-                await self._response.aclose()
+                await self._response.stream.aclose()  # type: ignore[union-attr]  # ours is an async one
         self._timer.close()
 
     def finished_report(self) -> AttemptReport:
@@ -155,10 +157,10 @@ class Attempt:
     async def _opening(self, response: httpx.Response) -> Chunk:
         if not response.is_success:
             raise await self._refusal(response)
+        self._body = body = cast("Body", response.stream)
         encoding = response.headers.get("content-encoding", "identity")
         # The undecoded stream has fewer layers, and almost every stream is undecoded.
-        source = response.stream if encoding == "identity" else response.aiter_bytes()
-        self._bytes = aiter(cast("AsyncIterable[bytes]", source))
+        self._read_more = body.read if encoding == "identity" else _reader(response.aiter_bytes())
         start = await self._start()
         if start.startswith(b"{"):
             return self._reply.feed_body(await self._whole(start))
@@ -197,16 +199,18 @@ class Attempt:
             self._reply.end()
         return whole
 
-    async def _pull_in_time(self) -> Chunk | None:
+    async def _pull(self) -> Chunk | None:
         """One read after the first content, under the idle and total timers.
 
         Once the answer is finished only its usage can still come: a fault is then the end.
         """
-        seconds, phase = self._reading_limit()
+        assert self._body is not None  # noqa: S101 - the first content came through it
+        now = self._loop.time()
+        self._body.limit(min(now + self._idle(), self._total_at))
         try:
-            with self._timer.limit(seconds):
-                return self._feed(await self._read())
+            return self._feed(await self._read())
         except TimeoutError as error:
+            phase: TimeoutPhase = "total" if self._loop.time() >= self._total_at else "idle"
             fault: UpstreamError = UpstreamTimeout(phase, self._bound(phase))
             fault.__cause__ = error
         except UpstreamError as error:
@@ -227,20 +231,21 @@ class Attempt:
             return first_token, "first_token"
         return left, "total"
 
-    def _reading_limit(self) -> tuple[float, TimeoutPhase]:
+    def _idle(self) -> float:
+        """Seconds that the next read may wait."""
         idle = self._settings.idle_timeout
         if self._reply.finished and self._reply.choices >= (self._call.request.n or 1):
-            idle = min(idle, TAIL_TIMEOUT)
-        spent = self._call.spent + self._loop.time() - self._started
-        left = self._settings.total_timeout - spent
-        return (idle, "idle") if idle < left else (left, "total")
+            return min(idle, TAIL_TIMEOUT)
+        return idle
 
     async def _read(self) -> bytes | None:
         """Bytes as they come; None at the end of the body."""
-        assert self._bytes is not None  # noqa: S101 - set before the first read
-        data = await anext(self._bytes, None)
-        self._at_end = data is None
-        return data
+        assert self._read_more is not None  # noqa: S101 - set before the first read
+        data = await self._read_more()
+        if data:
+            return data
+        self._at_end = True
+        return None
 
     def _feed(self, data: bytes | None) -> Chunk | None:
         try:
@@ -292,6 +297,18 @@ class Attempt:
             )
         self.error = error
         return error
+
+
+def _reader(pieces: AsyncIterator[bytes]) -> Callable[[], Awaitable[bytes]]:
+    """As `Body.read`, of bytes that were decoded; what decodes to nothing is no end."""
+
+    async def read() -> bytes:
+        async for piece in pieces:
+            if piece:
+                return piece
+        return b""
+
+    return read
 
 
 def _check_is_stream(start: bytes, media: str) -> None:

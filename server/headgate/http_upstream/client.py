@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headgate.config import UpstreamSettings
     from headgate.http_upstream.report import AttemptReport
-    from headgate.upstream import Call, Chunk
+    from headgate.upstream import Call, Chunk, Gate
 
 
 class HttpUpstream:
@@ -46,9 +46,8 @@ class HttpUpstream:
         self._url = httpx.URL(settings.url)
         self._body = _BodyWriter(settings)
         self.change(settings, api_key)
-        self._client = httpx.AsyncClient(
-            transport=Transport(settings), trust_env=False, follow_redirects=False
-        )
+        # Nothing of httpx's Client (redirects, cookies, authentication) is wanted here.
+        self._transport = Transport(settings)
 
     def change(self, settings: UpstreamSettings, api_key: str | None) -> None:
         """Another key and other headers, for the attempts that begin from now on."""
@@ -57,7 +56,7 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
@@ -83,13 +82,19 @@ class HttpUpstream:
             call.observer.attempt_ended(attempt.error)
             self._hear(attempt.finished_report())
 
-    async def _send(self, call: Call) -> httpx.Response:
+    async def _send(self, call: Call, gate: Gate) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""
         headers = [*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))]
         if call.trail is not None:
             headers += call.trail.headers()
-        request = httpx.Request("POST", self._url, headers=headers, content=self._body.write(call))
-        response = await self._client.send(request, stream=True)
+        request = httpx.Request(
+            "POST",
+            self._url,
+            headers=headers,
+            content=self._body.write(call),
+            extensions={"gate": gate},
+        )
+        response = await self._transport.handle_async_request(request)
         if call.trail is not None:
             call.trail.responded(response.status_code)
         return response

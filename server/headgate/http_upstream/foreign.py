@@ -1,6 +1,6 @@
 """The one table from the HTTP client's errors to ours.
 
-httpx gives the API and aiohttp the sockets, so most of these are aiohttp's.
+httpx gives the API and aiohttp the connections, so these are of both.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from headgate.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from headgate.http_upstream.exchange import NoAnswer, NotHTTP, Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,8 @@ FOREIGN_ERRORS = (
     ssl.SSLError,
     OSError,
 )
-# A TimeoutError by birth, but not of a timer of ours.
-CONNECT_TIMEOUT = aiohttp.ServerTimeoutError
+# The only timer that is not the attempt's own; aiohttp's kind is a TimeoutError by birth.
+CONNECT_TIMEOUT = (httpx.ConnectTimeout, aiohttp.ServerTimeoutError)
 
 
 def _unavailable(message: str) -> Callable[[], UpstreamError]:
@@ -61,6 +62,10 @@ _TABLE: tuple[tuple[type[Exception], Callable[[], UpstreamError]], ...] = (
     (aiohttp.ClientConnectionError, _unavailable("the connection to the upstream was reset")),
     (aiohttp.ClientResponseError, _protocol("the upstream's answer is not HTTP")),
     (HttpProcessingError, _protocol("the upstream's answer is not HTTP")),
+    (NoAnswer, _unavailable("the upstream closed without an answer")),
+    (Truncated, _unavailable("the upstream closed in the middle of its answer")),
+    (NotHTTP, _protocol("the upstream's answer is not HTTP")),
+    (httpx.ReadError, _unavailable("the connection to the upstream was reset")),
     (httpx.DecodingError, _protocol("the upstream's content encoding is broken")),
     (httpx.StreamError, _unavailable("the upstream's answer could not be read")),
     (httpx.InvalidURL, _protocol("the upstream's address cannot be used (upstream.url)")),

@@ -1,141 +1,153 @@
-"""httpx's transport over aiohttp's sockets, with a gate between connection and request."""
+"""httpx's transport over aiohttp's connections, with a gate between connection and request."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import ssl
-from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import certifi
 import httpx
+from yarl import URL
 
 from headgate.config import ConfigError
+from headgate.http_upstream.exchange import Exchange, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.connector import Connection
-    from aiohttp.tracing import Trace
 
     from headgate.config import UpstreamSettings
     from headgate.upstream import Gate
 
-# Set by each attempt in its own task's context before it sends.
-gate: ContextVar[Gate | None] = ContextVar("gate", default=None)
-
-
-class GatedConnector(aiohttp.TCPConnector):
-    """Asks the gate once a connection is up, new or kept alive, before the request is written."""
-
-    async def connect(
-        self,
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,  # noqa: ASYNC109
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        asked = gate.get()
-        if asked is not None:
-            try:
-                await asked.connected()
-            except BaseException:  # whatever ends the wait, the connection must not stay open
-                connection.close()
-                raise
-        return connection
-
 
 class Transport(httpx.AsyncBaseTransport):
-    """httpx above, aiohttp below; opens nothing until the first request.
+    """httpx above, aiohttp's connector below; opens nothing until the first request.
 
-    httpx's own pool dies of cancelled calls, and httpx-aiohttp gives up bytes that had arrived
-    when a connection breaks; server/README.md has the figures.
+    aiohttp resolves, connects, shakes hands, goes through proxies and keeps connections alive.
+    What goes over them is an `Exchange`; server/README.md has the figures that ask for it.
     """
 
     def __init__(self, settings: UpstreamSettings) -> None:
-        self._settings = settings
+        self._url = URL(settings.url or "", encoded=True)
         self._ssl = _trust(settings.ca_file)
-        self._proxy = settings.proxy
-        if settings.proxy == "environment":
-            self._proxy = _environment_proxy(settings.url or "")
+        proxy = settings.proxy
+        if proxy == "environment":
+            proxy = _environment_proxy(settings.url or "")
+        self._proxy = URL(proxy) if proxy else None
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=_finite(settings.connect_timeout),
             sock_connect=_finite(settings.connect_timeout),
         )
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._way: aiohttp.ClientRequest | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request and return with the head of the response."""
-        session = self._session = self._session or self._open_session()
-        response = await session.request(
-            request.method,
-            str(request.url),
-            headers=request.headers.multi_items(),
-            data=request.content,
-            allow_redirects=False,
-            timeout=self._timeout,
-            proxy=self._proxy,
-        )
+        """Send the request, whose URL is that of the settings, and return with the response's head.
+
+        `request.extensions["gate"]` is asked once a connection is up, new or kept alive, before
+        anything is written on it.
+
+        Raises:
+            httpx.ConnectTimeout: no connection in time.
+            httpx.HTTPError, aiohttp.ClientError, OSError: as `foreign` knows them.
+        """
+        connection = await self._connect()
+        try:
+            gate: Gate | None = request.extensions.get("gate")
+            if gate is not None:
+                await gate.connected()
+            if connection.transport is None:
+                raise NoAnswer("the peer closed what was kept alive")
+            exchange = Exchange(connection.transport)
+            await exchange.request([self._head(request), request.content])
+            if gate is not None:
+                gate.written()
+            await exchange.respond()
+        except BaseException:  # whatever ended it, the connection must not stay open
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
+            raise
         return httpx.Response(
-            response.status,
-            headers=response.raw_headers,
-            stream=ArrivedBytes(response),
+            exchange.status,
+            headers=exchange.headers,
+            stream=Body(exchange, connection),
             request=request,
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    async def _connect(self) -> Connection:
+        if self._connector is None or self._way is None:
+            self._connector, self._way = self._open()
+        try:
+            return await self._connector.connect(self._way, [], self._timeout)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time") from error
+
+    def _open(self) -> tuple[aiohttp.TCPConnector, aiohttp.ClientRequest]:
         # The throttle and our own timers bound everything; a limit here would be a hidden queue.
-        connector = GatedConnector(
+        connector = aiohttp.TCPConnector(
             limit=0, limit_per_host=0, keepalive_timeout=30, ttl_dns_cache=60, ssl=self._ssl
         )
-        trace = aiohttp.TraceConfig()
-        trace.on_request_chunk_sent.append(_on_sent)
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,  # it would send what ~/.netrc holds, too
-            trace_configs=[trace],
+        # Names the peer and the way to it; it is never sent itself.
+        way = aiohttp.ClientRequest(
+            "POST",
+            self._url,
+            loop=asyncio.get_running_loop(),
+            proxy=self._proxy,
         )
+        return connector, way
+
+    def _head(self, request: httpx.Request) -> bytes:
+        target = request.url.raw_path
+        lines = [b"%b: %b" % header for header in request.headers.raw]
+        if self._proxy is not None and self._url.scheme == "http":
+            target = str(request.url).encode("ascii")
+            lines += self._proxy_authorization()
+        return b"POST %b HTTP/1.1\r\n%b\r\n\r\n" % (target, b"\r\n".join(lines))
+
+    def _proxy_authorization(self) -> list[bytes]:
+        """The connector puts it there when it has connected to a proxy that wants a password."""
+        value = self._way.headers.get("Proxy-Authorization") if self._way is not None else None
+        return [b"Proxy-Authorization: " + value.encode("latin-1")] if value else []
 
 
-class ArrivedBytes(httpx.AsyncByteStream):
-    """The body as it comes, all of it: also what had arrived when the connection broke.
+class Body(httpx.AsyncByteStream):
+    """The body as it comes; closing it gives the connection back, or cuts it."""
 
-    aiohttp reports a broken connection at once and keeps what it had buffered to itself. That may
-    be the end of an answer that was whole, and a whole answer is no failure (promise 2).
-    """
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    def __init__(self, exchange: Exchange, connection: Connection) -> None:
+        self.limit = exchange.limit
+        self.read = exchange.read
+        self._exchange = exchange
+        self._connection: Connection | None = connection
+        self._handler = connection.protocol
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        while True:
-            try:
-                data = await content.readany()
-            except (aiohttp.ClientError, OSError):
-                content.set_exception(None)  # type: ignore[arg-type]  # so that it reads again
-                if arrived := content.read_nowait():
-                    yield arrived
-                raise
-            if not data:
-                return
+        while data := await self.read():
             yield data
 
     async def aclose(self) -> None:
-        """Give the connection back; it is cut when the body was not read to its end."""
-        self._response.release()
+        """Read to its end, the connection can be used again; otherwise it is cut."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._exchange.leave()
+        if self._exchange.reusable and connection.transport is not None:
+            connection.transport.set_protocol(cast("asyncio.BaseProtocol", self._handler))
+            connection.release()
+        else:
+            connection.close()
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -159,9 +171,3 @@ def _environment_proxy(url: str) -> str | None:
 
 def _finite(seconds: float) -> float | None:
     return None if seconds == math.inf else seconds
-
-
-async def _on_sent(*_: object) -> None:
-    asked = gate.get()
-    if asked is not None:
-        asked.written()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from headgate.errors import UpstreamLimit
 from headgate.throttle.ticket import Patience
+from headgate.upstream import Entered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -62,12 +63,13 @@ class ThrottleDoor:
         enqueue = self._request_for(call)
         async with self._turnstile.passing(enqueue, call.observer.queued) as ticket:
             call.gate = _SlotGate(self._turnstile, ticket)
-            async with AsyncExitStack() as stack:
-                try:
-                    chunks = await stack.enter_async_context(self._inner.open(call))
-                except UpstreamLimit as error:
-                    self._close_for_all(call, error)
-                    raise
+            way = self._inner.open(call)
+            try:
+                chunks = await way.__aenter__()
+            except UpstreamLimit as error:
+                self._close_for_all(call, error)
+                raise
+            async with Entered(way):
                 yield chunks
 
     def _request_for(self, call: Call) -> Callable[[float], Ticket]:

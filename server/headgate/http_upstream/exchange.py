@@ -1,0 +1,247 @@
+"""One HTTP/1.1 request and its response on a connection that somebody else opened (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from typing import TYPE_CHECKING
+
+import httptools
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_HEAD = 64 * 1024
+# So many bytes may wait for a reader before the peer is slowed down.
+MAX_WAITING = 64 * 1024
+
+
+class NotHTTP(httpx.RemoteProtocolError):
+    """What came is no HTTP/1.1 response."""
+
+
+class NoAnswer(httpx.ReadError):
+    """The peer closed before its response had a head."""
+
+
+class Truncated(httpx.ReadError):
+    """The connection ended, or made no sense any more, in the middle of the body."""
+
+
+class Exchange(asyncio.Protocol):
+    """Writes the request, and holds what has arrived of the response until it is read.
+
+    A body is handed out to its last byte before a broken connection is reported: what had arrived
+    may be the end of an answer that was whole, and a whole answer is no failure (promise 2).
+
+    Args:
+        transport: of the connection; this object becomes its protocol.
+
+    Attributes:
+        status: of the response, once `respond` has returned.
+        headers: names and values as they came, likewise.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._arrived: list[bytes] = []
+        self._waiting = 0
+        self._head_size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._until = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: Exception | None = None
+        self._lost = False
+        self._has_head = False
+        self._complete = False
+        self._keep_alive = False
+        self._sent = False
+        self._reading_paused = False
+        self._writing_paused = False
+        transport.set_protocol(self)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow on the connection."""
+        return self._complete and self._keep_alive and self._sent and not self._lost
+
+    async def request(self, parts: Sequence[bytes]) -> None:
+        """Write the request; returns when it has left, or when the peer does not want it all.
+
+        Raises:
+            NoAnswer: the connection is closed already.
+        """
+        if self._lost or self._transport.is_closing():
+            raise NoAnswer("closed before the request was written")
+        self._transport.write(b"".join(parts))
+        while self._writing_paused and not (self._has_head or self._error or self._lost):
+            await self._wait()
+        self._sent = not self._writing_paused
+
+    async def respond(self) -> None:
+        """Wait for the head of the response.
+
+        Raises:
+            NotHTTP, NoAnswer: it does not come.
+            httpx.ReadError: the connection was reset.
+        """
+        while not self._has_head:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    def limit(self, until: float) -> None:
+        """No read may wait beyond this instant of the loop's clock; inf: no limit."""
+        self._until = until
+
+    async def read(self) -> bytes:
+        """All of the body that has arrived, at least one byte; nothing at its end.
+
+        Raises:
+            TimeoutError: nothing arrived before the limit.
+            Truncated: the connection ended before the body did.
+        """
+        while not self._arrived:
+            if self._complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        data = self._arrived[0] if len(self._arrived) == 1 else b"".join(self._arrived)
+        self._arrived.clear()
+        self._waiting = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def leave(self) -> None:
+        """The response is not read any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        if not self._sent:
+            self._transport.abort()  # closing would wait until the peer took the whole request
+
+    # What the transport says.
+
+    def data_received(self, data: bytes) -> None:
+        if self._error is not None:
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._make_no_sense(error)
+        if not self._has_head:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD:
+                self._fail(NotHTTP(f"the head is larger than {MAX_HEAD} bytes"))
+        if self._waiting > MAX_WAITING and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if self._complete or self._error is not None:
+            pass
+        elif not self._has_head:
+            self._error = _without_head(exc)
+        elif exc is None and self._ends_with_connection():
+            self._complete = True
+        else:
+            self._error = Truncated("the connection ended before the body did")
+            self._error.__cause__ = exc
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        self._wake()
+
+    # What the parser says.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self._has_head = True
+
+    def on_body(self, body: bytes) -> None:
+        self._arrived.append(body)
+        self._waiting += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._has_head:
+            self._complete = True
+            self._keep_alive = self._parser.should_keep_alive()
+        else:  # an interim response (RFC 9110, section 15.2): the real one follows
+            self.headers.clear()
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # a second answer to one request; whose is it?
+            self._lost = True
+
+    def _make_no_sense(self, error: Exception) -> None:
+        if self._complete:
+            self._lost = True  # bytes behind the end spoil the connection, not the answer
+            return
+        fault = Truncated("the body is broken") if self._has_head else NotHTTP("no response")
+        fault.__cause__ = error
+        self._fail(fault)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._transport.close()
+
+    def _ends_with_connection(self) -> bool:
+        """Neither length nor chunks: the body goes on until the peer closes."""
+        return not any(
+            name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers
+        )
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._loop.create_future()
+        if self._until < math.inf and self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._look)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _look(self) -> None:
+        """One handle for thousands of reads: it looks whether its time was moved on."""
+        self._timer = None
+        if self._until == math.inf:
+            return
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
+
+
+def _without_head(exc: Exception | None) -> Exception:
+    if exc is None:
+        return NoAnswer("closed without an answer")
+    error: Exception = exc if isinstance(exc, ssl.SSLError) else httpx.ReadError("reset")
+    if error is not exc:
+        error.__cause__ = exc
+    return error

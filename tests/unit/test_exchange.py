@@ -1,0 +1,252 @@
+"""One request and its response on a connection: what is handed out, and what is said of an end."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import httpx
+import pytest
+
+from headgate.http_upstream.exchange import (
+    MAX_HEAD,
+    MAX_WAITING,
+    Exchange,
+    NoAnswer,
+    NotHTTP,
+    Truncated,
+)
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Wire(asyncio.Transport):
+    """A transport that notes what is done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.done: list[str] = []
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return "close" in self.done or "abort" in self.done
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def abort(self) -> None:
+        self.done.append("abort")
+
+    def pause_reading(self) -> None:
+        self.done.append("pause")
+
+    def resume_reading(self) -> None:
+        self.done.append("resume")
+
+
+async def begun(*arrived: bytes) -> tuple[Exchange, Wire]:
+    """An exchange that has sent its request, and what arrived since."""
+    wire = Wire()
+    exchange = Exchange(wire)
+    await exchange.request([b"head", b"body"])
+    for data in arrived:
+        exchange.data_received(data)
+    return exchange, wire
+
+
+async def whole(exchange: Exchange) -> bytes:
+    await exchange.respond()
+    body = b""
+    while data := await exchange.read():
+        body += data
+    return body
+
+
+async def test_one_write_holds_head_and_body() -> None:
+    """A request in two segments would arrive in two, and be paced by the first."""
+    _, wire = await begun()
+    assert wire.written == b"headbody"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+async def test_the_same_body_however_it_arrives(size: int) -> None:
+    """Chunks end where the peer says, not where reads do."""
+    data = HEAD + chunk(b"data: a\n\n") + chunk(b"data: b\n\n") + END
+    exchange, _ = await begun(*(data[i : i + size] for i in range(0, len(data), size)))
+    assert await whole(exchange) == b"data: a\n\ndata: b\n\n"
+    assert exchange.status == 200
+    assert (b"Content-Type", b"text/event-stream") in exchange.headers
+    assert exchange.reusable
+
+
+async def test_a_read_brings_all_that_has_arrived() -> None:
+    """Deltas that wait together are merged, so they have to come together."""
+    exchange, _ = await begun(HEAD + chunk(b"a"), chunk(b"b"), chunk(b"c"))
+    await exchange.respond()
+    assert await exchange.read() == b"abc"
+
+
+async def test_interim_responses_are_read_over() -> None:
+    """100 Continue and 103 Early Hints are no answers (RFC 9110, section 15.2)."""
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    exchange, _ = await begun(early + HEAD + chunk(b"a") + END)
+    assert await whole(exchange) == b"a"
+    assert [name for name, _ in exchange.headers] == [b"Content-Type", b"Transfer-Encoding"]
+
+
+async def test_a_body_without_length_ends_with_the_connection() -> None:
+    """As HTTP/1.0 servers send it; such a connection is not used again."""
+    exchange, _ = await begun(b"HTTP/1.0 200 OK\r\n\r\nall of it")
+    exchange.connection_lost(None)
+    assert await whole(exchange) == b"all of it"
+    assert not exchange.reusable
+
+
+@pytest.mark.parametrize(
+    "head",
+    [HEAD, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"],
+    ids=["chunks", "length"],
+)
+@pytest.mark.parametrize("exc", [None, ConnectionResetError()], ids=["closed", "reset"])
+async def test_what_had_arrived_comes_before_the_break(head: bytes, exc: Exception | None) -> None:
+    """The bytes may be the end of an answer that was whole."""
+    exchange, _ = await begun(head + (chunk(b"data: a\n\n") if head is HEAD else b"data: a\n\n"))
+    exchange.connection_lost(exc)
+    await exchange.respond()
+    assert await exchange.read() == b"data: a\n\n"
+    for _ in range(2):
+        with pytest.raises(Truncated):
+            await exchange.read()
+    assert not exchange.reusable
+
+
+async def test_a_reset_of_a_body_that_only_the_connection_ends_is_no_end() -> None:
+    """Only an orderly close ends it."""
+    exchange, _ = await begun(b"HTTP/1.0 200 OK\r\n\r\nsome")
+    exchange.connection_lost(ConnectionResetError())
+    await exchange.respond()
+    assert await exchange.read() == b"some"
+    with pytest.raises(Truncated):
+        await exchange.read()
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind"),
+    [(None, NoAnswer), (ConnectionResetError(), httpx.ReadError), (ssl.SSLError(), ssl.SSLError)],
+    ids=["closed", "reset", "TLS"],
+)
+async def test_ends_before_the_head(exc: Exception | None, kind: type[Exception]) -> None:
+    """Nothing was answered, and why."""
+    exchange, _ = await begun(b"HTTP/1.1 200")
+    exchange.connection_lost(exc)
+    with pytest.raises(kind):
+        await exchange.respond()
+
+
+async def test_what_is_no_http() -> None:
+    """Another protocol, or a head without end."""
+    exchange, wire = await begun(b"SSH-2.0-OpenSSH_9.2\r\n")
+    with pytest.raises(NotHTTP):
+        await exchange.respond()
+    assert wire.done == ["close"]
+    exchange, _ = await begun(b"HTTP/1.1 200 OK\r\n", *[b"X: " + b"y" * 1020 + b"\r\n"] * 100)
+    with pytest.raises(NotHTTP, match=str(MAX_HEAD)):
+        await exchange.respond()
+
+
+async def test_a_broken_body_is_truncated_there() -> None:
+    """What came before is the caller's."""
+    exchange, _ = await begun(HEAD + chunk(b"a"), b"no size\r\n")
+    await exchange.respond()
+    assert await exchange.read() == b"a"
+    with pytest.raises(Truncated):
+        await exchange.read()
+
+
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\n\r\n", b"garbage"])
+async def test_bytes_behind_the_end_spoil_the_connection_alone(more: bytes) -> None:
+    """The answer is whole; whose the second would be, nobody knows."""
+    exchange, _ = await begun(HEAD + chunk(b"a") + END + more)
+    assert await whole(exchange) == b"a"
+    assert not exchange.reusable
+
+
+async def test_a_slow_reader_slows_the_peer() -> None:
+    """Reading pauses above the bound, and goes on once what waited is taken."""
+    exchange, wire = await begun(HEAD, *[chunk(b"x" * 1024)] * (MAX_WAITING // 1024 + 2))
+    assert wire.done == ["pause"]
+    await exchange.respond()
+    await exchange.read()
+    assert wire.done == ["pause", "resume"]
+
+
+async def test_a_paused_connection_is_given_back_reading() -> None:
+    """Whoever leaves unread bytes behind does not stop the next one's."""
+    exchange, wire = await begun(HEAD, *[chunk(b"x" * 1024)] * (MAX_WAITING // 1024 + 2), END)
+    exchange.leave()
+    assert exchange.reusable
+    assert wire.done == ["pause", "resume"]
+
+
+async def test_a_peer_that_answers_early_gets_no_more() -> None:
+    """413 to a large request: the answer counts, and the connection is cut at once."""
+    wire = Wire()
+    exchange = Exchange(wire)
+    exchange.pause_writing()
+    sending = asyncio.create_task(exchange.request([b"x" * 100]))
+    await asyncio.sleep(0)
+    assert not sending.done()
+    exchange.data_received(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    await sending
+    assert await whole(exchange) == b""
+    assert exchange.status == 413
+    assert not exchange.reusable
+    exchange.leave()
+    assert wire.done == ["abort"]
+
+
+async def test_a_request_has_left_once_the_buffer_drains() -> None:
+    """The schedule's next slot counts from there."""
+    exchange = Exchange(Wire())
+    exchange.pause_writing()
+    sending = asyncio.create_task(exchange.request([b"x" * 100]))
+    await asyncio.sleep(0)
+    exchange.resume_writing()
+    await sending
+    exchange.data_received(HEAD + END)
+    assert await whole(exchange) == b""
+    assert exchange.reusable
+
+
+async def test_nothing_is_written_on_a_closed_connection() -> None:
+    """What was kept alive may have been closed meanwhile."""
+    wire = Wire()
+    wire.close()
+    with pytest.raises(NoAnswer):
+        await Exchange(wire).request([b"x"])
+    assert wire.written == b""
+
+
+async def test_a_read_ends_at_its_limit() -> None:
+    """A limit in the past ends the read at once; without one, the bytes do."""
+    exchange, _ = await begun(HEAD)
+    await exchange.respond()
+    exchange.limit(asyncio.get_running_loop().time())
+    with pytest.raises(TimeoutError):
+        await exchange.read()
+    exchange.data_received(chunk(b"late"))
+    assert await exchange.read() == b"late"
+    exchange.leave()

@@ -32,6 +32,7 @@ async def test_it_streams(visit: Visit) -> None:
         await reader.sees("answering")
         await expect(reader.button("Stop")).to_be_visible()
         await reader.keep("streaming")
+        assert await reader.violations() == []
         rest.set()
         await reader.sees("finished")
         await expect(reader.text.locator("pre")).to_have_text(

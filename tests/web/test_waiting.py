@@ -84,6 +84,7 @@ async def test_leaving_the_line(visit: Visit) -> None:
         await reader.ask("And me?")
         await reader.sees("waiting")
         await expect(reader.answer.locator(".number")).to_have_text("1")
+        assert await reader.violations() == []
         await reader.button("Stop").click()
         await reader.sees("stopped")
         await expect(reader.answer).to_contain_text("Stopped before an answer came.")

@@ -177,7 +177,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     async def _enter(self, context: Context, method: str, progress: Progress) -> Entry:
         """Name the call and its caller; raises Unauthenticated and PermissionDenied."""
-        self.calls.follow(context)
+        self.calls.follow()
         headers = _headers(context)
         request_id = request_id_of(headers.get(REQUEST_ID, ""))
         context.set_trailing_metadata(((REQUEST_ID, request_id),))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import traceback
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
@@ -37,14 +38,13 @@ def guarded(
 
     @functools.wraps(handler)
     async def guarded_handler(servicer: Any, request: Any, context: Context) -> Answer:
-        task = asyncio.current_task()
         try:
             return await handler(servicer, request, context)
         except PeerGone as error:
             # The quiet path: a normal return would send a status on a dead call and leak it.
             raise asyncio.CancelledError from error
         except asyncio.CancelledError:
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 raise
             _log.exception("a call was cancelled from within", method=handler.__name__)
             await abort(context, InternalError())
@@ -55,12 +55,36 @@ def guarded(
         except Exception:  # noqa: BLE001 - any other error is ours: the log has it, the caller does not
             _log.exception("a call failed unexpectedly", method=handler.__name__)
             await abort(context, InternalError())
+        finally:
+            # The context keeps the error that ends the call, and the error keeps this frame.
+            del context
 
     return guarded_handler
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the call, and not something in it itself."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def abort(context: Context, error: HeadgateError) -> NoReturn:
     """End the call with the error's status and details."""
     rich = RichStatus(error, jitter=random.random())  # noqa: S311 - spreads retries, hides nothing
     kept = tuple(context.trailing_metadata() or ())
-    await context.abort(rich.code, rich.message, (*kept, *rich.trailers))
+    ending = context.abort(rich.code, rich.message, (*kept, *rich.trailers))
+    _let_go(error)
+    del context  # as in `guarded`
+    await ending
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Empty the frames that the error has come through; the ones that still run stay as they are.
+
+    They hold the call, and the call holds the error. gRPC counts a call until nothing holds it any
+    more, and a connection with more of them than `server.max_concurrent_streams` has its further
+    ones refused; a collection, which would find them, is rare here.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    import grpc
 
 # How long calls that were cut may take to say so.
 _LAST_WORDS = 1.0
@@ -74,8 +73,8 @@ class RunningCalls:
         finally:
             self._clocks.discard(clock)
 
-    def follow(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        """This RPC is over when its status has been written, behind all that is to be read first.
+    def follow(self) -> None:
+        """This task's RPC is over when its status is written, behind all that is to be read first.
 
         Its handler ends before that, and a slow reader would lose what is on the way.
         """
@@ -87,8 +86,10 @@ class RunningCalls:
             if not over.done():
                 over.set_result(None)
 
-        # The type stubs want a class of theirs here.
-        context.add_done_callback(done)  # type: ignore[arg-type]
+        # Not by way of the context, which would keep such a callback, and by it the call, for
+        # itself: gRPC would count the call as a running one until the next collection.
+        if (task := asyncio.current_task()) is not None:
+            task.add_done_callback(done)
 
     async def finish(self, grace: float) -> None:
         """Wait for the calls for `grace` seconds, then cut those that still run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -26,6 +27,7 @@ from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import Caller, ask, gateway, trailer
 from support.raw_upstream import DONE, END, RawUpstream, chunked, delta, event, finish, stream_head
+from support.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -407,3 +409,33 @@ async def test_durations_below_zero_are_refused() -> None:
     assert error.code() is Code.INVALID_ARGUMENT
     assert "heartbeat_interval" in (error.details() or "")
     assert isinstance(first, pb.StreamChatResponse)
+
+
+async def test_a_call_is_let_go_without_a_collection() -> None:
+    """Else gRPC counts it on, and refuses the streams of a connection that has had enough of them.
+
+    Collections are rare here, and a proxy has one connection for all of its callers.
+    """
+
+    async def answer(_: Request, connection: Connection) -> None:
+        events = event(delta("Hello")) + event(finish()) + DONE
+        await connection.send(stream_head(), chunked(events), END)
+
+    closed = f"http://127.0.0.1:{free_port()}/"
+    async with (
+        RawUpstream(answer) as upstream,
+        gateway(upstream.url) as good,
+        gateway(closed, retry={"max_attempts": 2, "initial_backoff": 0.01}) as bad,
+    ):
+        await bad.refused()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await bad.refused()
+                await bad.refused_chat()
+                assert await good.events()
+            names = [type(one).__name__ for one in gc.get_objects()]
+            assert names.count("_ServicerContext") <= 1  # gRPC's own, one for each call
+        finally:
+            gc.enable()

@@ -123,7 +123,7 @@ def faults(config: Config, folder: Path) -> str:
     file = _written(config, folder)
     done = subprocess.run(
         [program(), "--mode", "validate", "-c", file, "--log-level", "warning"],
-        env=clean_environment(),
+        env=_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -184,7 +184,7 @@ async def envoy(config: Config, folder: Path, log: str = "envoy.log") -> AsyncIt
     ]
     with (folder / log).open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *arguments, env=clean_environment(), stdout=output, stderr=asyncio.subprocess.PIPE
+            *arguments, env=_environment(), stdout=output, stderr=asyncio.subprocess.PIPE
         )
     assert process.stderr is not None
     reading = None
@@ -206,6 +206,11 @@ async def envoy(config: Config, folder: Path, log: str = "envoy.log") -> AsyncIt
         await process.wait()
         if reading is not None:
             await reading
+
+
+def _environment() -> dict[str, str]:
+    # The program is a script of another Python, which must not find our modules.
+    return clean_environment() | {"PYTHONPATH": ""}
 
 
 def _written(config: Config, folder: Path) -> Path:

@@ -313,9 +313,9 @@ constraints: ## Pin the newest versions that the projects allow, into server/con
 
 # The environment is made again where a project's dependencies or the pins have changed.
 $(READY): pyproject.toml clients/python/pyproject.toml server/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or newer is needed ($(PYTHON) is not); name one with make PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up .venv ($$($(PYTHON) --version)); this is done once"
 	@$(RUN) -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv

@@ -23,13 +23,14 @@ from bench.cost.memory import rest, soak, standing, waiting
 from bench.cost.queue import queue
 from bench.cost.stage import Stage
 from bench.cost.streams import full, many, stream, workers
-from bench.cost.table import ROOT, Row, save, show, table
+from bench.cost.table import ROOT, Row, load, save, show, table
 from bench.cost.unary import latency, unary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     Part = Callable[[Stage], AsyncIterator[Row]]
+    Rows = dict[str, list[Row]]
 
 PARTS: dict[str, Part] = {
     "stream": stream,
@@ -47,13 +48,14 @@ PARTS: dict[str, Part] = {
 }
 
 
-async def measure(names: list[str], stage: Stage) -> list[Row]:
-    rows = []
+async def measure(names: list[str], stage: Stage, kept: Rows) -> Rows:
+    """The rows of each part, in the order of the parts; of those not named, what was kept."""
     for name in names:
+        rows = kept[name] = []
         async for row in PARTS[name](stage):
             show(row)
             rows.append(row)
-    return rows
+    return {name: kept[name] for name in PARTS if name in kept}
 
 
 def main() -> int:
@@ -64,6 +66,7 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the length; misses are no failure"
     )
+    parser.add_argument("--keep", action="store_true", help="keep the other parts of the last run")
     parser.add_argument("--profile", action="store_true", help="py-spy into build/profile-PART.txt")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "build" / "bench.json", help="%(default)s"
@@ -73,8 +76,10 @@ def main() -> int:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     started = time.monotonic()
     stage = Stage(quick=asked.quick, profile=asked.profile)
-    rows = uvloop.run(measure(asked.parts or list(PARTS), stage))
-    save(rows, asked.out, seconds=time.monotonic() - started, quick=asked.quick)
+    kept = load(asked.out) if asked.keep else {}
+    found = uvloop.run(measure(asked.parts or list(PARTS), stage, kept))
+    save(found, asked.out, seconds=time.monotonic() - started, quick=asked.quick)
+    rows = [row for part in found.values() for row in part]
     missed = sum(row.ok is False for row in rows)
     judged = sum(row.ok is not None for row in rows)
     sys.stdout.write(f"\n{table(rows)}\n{judged - missed} of {judged} reached; {asked.out}\n")

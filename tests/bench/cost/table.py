@@ -52,7 +52,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save(rows: list[Row], file: Path, *, seconds: float, quick: bool) -> None:
+def save(parts: dict[str, list[Row]], file: Path, *, seconds: float, quick: bool) -> None:
     """The same as JSON, with the machine, the versions and the commit."""
     file.parent.mkdir(parents=True, exist_ok=True)
     run = {
@@ -63,9 +63,17 @@ def save(rows: list[Row], file: Path, *, seconds: float, quick: bool) -> None:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "cores": {"measured": MEASURED, "the rest": OTHERS},
-        "rows": [row._asdict() for row in rows],
+        "rows": [{"part": part} | row._asdict() for part, rows in parts.items() for row in rows],
     }
     file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(file: Path) -> dict[str, list[Row]]:
+    """What was saved, by part."""
+    parts: dict[str, list[Row]] = {}
+    for row in json.loads(file.read_text(encoding="utf-8"))["rows"]:
+        parts.setdefault(row.pop("part"), []).append(Row(**row))
+    return parts
 
 
 def machine() -> str:

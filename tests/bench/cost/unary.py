@@ -63,7 +63,7 @@ async def latency(stage: Stage) -> AsyncIterator[Row]:
                         "arrivals",
                         flows=[flow(way, stream=stream) for way in ways],
                         rate=rate,
-                        seconds=stage.seconds(30, 3),
+                        seconds=stage.seconds(20, 3),
                     )
                     for _ in range(stage.runs)
                 ]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvloop
 
 from bench.cost.running import load, mock
-from bench.cost.stage import Spread, Stage
+from bench.cost.stage import Stage
 from bench.cost.streams import cost_of_a_token, paced
 from bench.cost.table import ROOT, Row, commit, machine, show, table
 from bench.cost.unary import CONNECTIONS, added_latency, cost_of_a_call, flow
@@ -90,20 +90,16 @@ async def _warm(running: Running, upstream: Mock) -> None:
 
 
 async def _streams(running: Running, upstream: Mock, stage: Stage, count: int) -> Figures:
-    shape = paced(count, ramp=2, settle=1, window=stage.seconds(8, 2)) | {"finish": False}
-    runs = [
-        await load("streams", target=running.target, pids=_pids(running, upstream), **shape)
-        for _ in range(stage.runs)
-    ]
-    if not runs[0]["tokens"]:
-        raise RuntimeError(f"no token came of {count} streams: {runs[0]['failures']}")
-    tokens = Spread.of(made["tokens"] / made["seconds"] for made in runs)
-    before, after = runs[0]["memory"]["gateway"]
+    shape = paced(count, ramp=2, settle=1, window=stage.seconds(15, 2)) | {"finish": False}
+    made = await load("streams", target=running.target, pids=_pids(running, upstream), **shape)
+    if not made["tokens"]:
+        raise RuntimeError(f"no token came of {count} streams: {made['failures']}")
+    before, after = made["memory"]["gateway"]
     return {
-        f"{count} streams: CPU of a token, µs": Spread.of(map(cost_of_a_token, runs)).middle,
-        f"{count} streams: tokens/s of {count * 10:,}": tokens.middle,
-        f"{count} streams: messages of the tokens": runs[0]["messages"] / max(1, runs[0]["tokens"]),
-        f"{count} streams: delay p99, ms": Spread.of(m["delay"]["p99"] for m in runs).middle,
+        f"{count} streams: CPU of a token, µs": cost_of_a_token(made),
+        f"{count} streams: tokens/s of {count * 10:,}": made["tokens"] / made["seconds"],
+        f"{count} streams: messages of the tokens": made["messages"] / made["tokens"],
+        f"{count} streams: delay p99, ms": made["delay"]["p99"],
         f"{count} streams: memory of each, KiB": (after - before) / count / 1024,
     }
 
@@ -112,22 +108,19 @@ async def _calls(
     running: Running, upstream: Mock, stage: Stage, rate: int, *, stream: bool
 ) -> Figures:
     ways = [running.target, upstream.target(CONNECTIONS)]
-    runs = [
-        await load(
-            "arrivals",
-            flows=[flow(way, stream=stream) for way in ways],
-            pids=_pids(running, upstream),
-            rate=rate,
-            seconds=stage.seconds(15, 3),
-        )
-        for _ in range(stage.runs)
-    ]
+    made = await load(
+        "arrivals",
+        flows=[flow(way, stream=stream) for way in ways],
+        pids=_pids(running, upstream),
+        rate=rate,
+        seconds=stage.seconds(20, 3),
+    )
     what = f"{rate} {'streams' if stream else 'unary calls'}/s"
     added = "first delta" if stream else "latency"
-    figures = {f"{what}: {added} p50 +ms": added_latency(runs, "p50").middle}
-    figures |= {f"{what}: {added} p99 +ms": added_latency(runs, "p99").middle}
+    figures = {f"{what}: {added} p50 +ms": added_latency([made], "p50").middle}
+    figures |= {f"{what}: {added} p99 +ms": added_latency([made], "p99").middle}
     if not stream:
-        figures |= {f"{what}: CPU of a call, µs": Spread.of(map(cost_of_a_call, runs)).middle}
+        figures |= {f"{what}: CPU of a call, µs": cost_of_a_call(made)}
     return figures
 
 

@@ -20,7 +20,7 @@ from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
 from headgate.upstream_status import error_in_body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from headgate.sse import Event
 
@@ -61,8 +61,10 @@ class Reply:
         """How many choices were seen so far."""
         return len(self._seen)
 
-    def feed(self, events: Iterable[Event]) -> Chunk | None:
+    def feed(self, events: Sequence[Event]) -> Chunk | None:
         """Read the events of one network read; None when they say nothing that matters."""
+        if self._head_sent and len(events) == 1 and (delta := self._plain(events[0])) is not None:
+            return Chunk(deltas=[delta], finishes={}, extra={})
         chunk = Chunk(deltas=[], finishes={}, extra={})
         try:
             for event in events:
@@ -122,6 +124,31 @@ class Reply:
             raise error_in_body(_error_object(data))
         elif data:
             self._completion(data, chunk, whole=False, cut=event.cut)
+
+    def _plain(self, event: Event) -> Delta | None:
+        """The text of an event that brings nothing else, as almost all do: a short way."""
+        if event.event or event.cut or self._halves is not None:
+            return None
+        try:
+            completion = _decode(event.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        choices = completion.choices
+        if not choices or len(choices) > 1 or completion.usage is not None or completion.error:
+            return None
+        choice = choices[0]
+        said = choice.delta
+        if said is None or choice.finish_reason or choice.logprobs is not None:
+            return None
+        content = said.content
+        if not content or said.reasoning_content or said.reasoning or said.refusal:
+            return None
+        if said.tool_calls or len(content) > SURELY_SHORT:
+            return None
+        index = choice.index or 0
+        self._seen.add(index)
+        self.committed = True
+        return Delta(index, content)
 
     def _completion(self, data: bytes, chunk: Chunk, *, whole: bool, cut: bool = False) -> None:
         completion = self._parse(data, cut=whole or cut)

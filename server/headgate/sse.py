@@ -63,6 +63,8 @@ class SSEDecoder:
         """
         if self._fault is not None:
             raise self._fault
+        if self._is_one_line(data):
+            return [Event(data[6:-2])]
         events: list[Event] = []
         try:
             self._read(data, events)
@@ -106,6 +108,18 @@ class SSEDecoder:
         if rest:
             self._check(len(self._line) + len(rest))
             self._line += rest
+
+    def _is_one_line(self, data: bytes) -> bool:
+        """Whether a read is one whole event of one line, as most are while tokens come slowly."""
+        return (
+            data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n")
+            and self._started
+            and not (self._held or self._line or self._after_cr)
+            and b"\r" not in data
+            and len(data) - 2 <= self._max
+        )
 
     def _whole_events(self, data: bytes, events: list[Event]) -> bytes:
         """The common case, at two thirds of the price: one-line events, several in a read."""

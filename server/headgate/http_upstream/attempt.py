@@ -71,6 +71,7 @@ class Attempt:
         self._body: Body | None = None
         self._read_more: Callable[[], Awaitable[bytes]] | None = None
         self._at_end = False
+        self._patience = settings.idle_timeout
         self._handed_out = False
         self._report = AttemptReport(call.caller, number=call.attempt)
 
@@ -105,6 +106,7 @@ class Attempt:
         except FOREIGN_ERRORS as error:
             raise self._fail(self._ours(error)) from error
         self._timer.close()
+        self._patience = self._idle()
         self._handed_out = True
         self._report.first_content = self._elapsed()
         self._report.usage = chunk.usage
@@ -206,9 +208,9 @@ class Attempt:
         """
         assert self._body is not None  # noqa: S101 - the first content came through it
         now = self._loop.time()
-        self._body.limit(min(now + self._idle(), self._total_at))
+        self._body.limit(min(now + self._patience, self._total_at))
         try:
-            return self._feed(await self._read())
+            chunk = self._feed(await self._read())
         except TimeoutError as error:
             phase: TimeoutPhase = "total" if self._loop.time() >= self._total_at else "idle"
             fault: UpstreamError = UpstreamTimeout(phase, self._bound(phase))
@@ -218,6 +220,10 @@ class Attempt:
         except FOREIGN_ERRORS as error:
             fault = self._ours(error)
             fault.__cause__ = error
+        else:
+            if chunk is not None and chunk.finishes:
+                self._patience = self._idle()
+            return chunk
         if not self._reply.finished:
             raise fault
         self._at_end = True

@@ -81,7 +81,7 @@ class Exchange(asyncio.Protocol):
             raise NoAnswer("closed before the request was written")
         self._transport.write(b"".join(parts))
         while self._writing_paused and not (self._has_head or self._error or self._lost):
-            await self._wait()
+            await self._next()
         self._sent = not self._writing_paused
 
     async def respond(self) -> None:
@@ -94,7 +94,7 @@ class Exchange(asyncio.Protocol):
         while not self._has_head:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._next()
 
     def limit(self, until: float) -> None:
         """No read may wait beyond this instant of the loop's clock; inf: no limit."""
@@ -112,7 +112,7 @@ class Exchange(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._next()
         data = self._arrived[0] if len(self._arrived) == 1 else b"".join(self._arrived)
         self._arrived.clear()
         self._waiting = 0
@@ -213,14 +213,12 @@ class Exchange(asyncio.Protocol):
             name.lower() in {b"content-length", b"transfer-encoding"} for name, _ in self.headers
         )
 
-    async def _wait(self) -> None:
+    def _next(self) -> asyncio.Future[None]:
+        """What comes next: it is not a coroutine, because every token waits here."""
         waiter = self._waiter = self._loop.create_future()
-        if self._until < math.inf and self._timer is None:
+        if self._timer is None and self._until < math.inf:
             self._timer = self._loop.call_at(self._until, self._look)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        return waiter
 
     def _wake(self) -> None:
         waiter = self._waiter

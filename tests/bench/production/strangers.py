@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.production.calls import in_words
 from bench.production.gateway import UNLIMITED, gateway, program, upstream
@@ -20,9 +20,9 @@ from table import Row
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bench.production.gateway import Gateway, Program
+    from bench.production.gateway import Program
 
-RATE = 300.0
+RATE = 200.0
 GOOD_RATE = 30.0
 QUIET = 10.0
 # Who came before: as many at once as ever, so what the first of their kind make is no growth.
@@ -38,10 +38,10 @@ class Round(NamedTuple):
     Attributes:
         quiet: the good caller's p90 before it, seconds.
         p90: during it.
-        failed: ends of the good caller's calls.
+        failed: other ends of the good caller's calls.
         categories: of the strikes.
         odd: strikes that did not end as they should.
-        growth: of the gateway's memory.
+        growth: of the gateway's memory since before the first attack.
         processor: the share of a core that the gateway used.
     """
 
@@ -55,16 +55,17 @@ class Round(NamedTuple):
 
 
 async def strangers(count: int, runs: int, *, tls: bool) -> AsyncIterator[Row]:
-    """Over both faces at once."""
+    """So many in each run, over both faces at once, on one gateway that has seen some before."""
     with TemporaryDirectory() as folder:
-        rounds = [await _round(Path(folder), count, tls=tls) for _ in range(runs)]
+        rounds = [one async for one in _rounds(Path(folder), count, runs, tls=tls)]
     for row in _rows(rounds, count, "TLS" if tls else "plain text"):
         yield row
 
 
 def _rows(rounds: list[Round], count: int, how: str) -> list[Row]:
     ratio = median(one.p90 / one.quiet for one in rounds)
-    growth = median(one.growth for one in rounds)
+    growth = rounds[-1].growth
+    growths = ", ".join(f"{one.growth:+.1%}" for one in rounds)
     failed = sum((one.failed for one in rounds), Counter[str]())
     odd = sum((one.odd for one in rounds), Counter[str]())
     before, during = (median(one.quiet for one in rounds), median(one.p90 for one in rounds))
@@ -82,14 +83,13 @@ def _rows(rounds: list[Round], count: int, how: str) -> list[Row]:
         Row(
             f"{name}: memory",
             f"back within {MORE:.0%} of what it was, with {EARLIER:,} strangers before",
-            f"{growth:+.1%} ({', '.join(f'{one.growth:+.1%}' for one in rounds)})",
+            f"{growths} after each attack in turn",
             growth <= MORE,
         ),
     ]
 
 
-async def _round(folder: Path, count: int, *, tls: bool) -> Round:
-    """On a gateway of its own."""
+async def _rounds(folder: Path, count: int, runs: int, *, tls: bool) -> AsyncIterator[Round]:
     authority = Authority()
     files = Files(folder, authority.server())
     token, line = new_token("good")
@@ -107,39 +107,40 @@ async def _round(folder: Path, count: int, *, tls: bool) -> Round:
             "token": token,
             "authority": authority.pem.decode() if tls else "",
         }
-        good = json.dumps(who | {"rate": GOOD_RATE})
         earlier, evil = (
             json.dumps(who | {"rate": RATE, "count": many}) for many in (EARLIER, count)
         )
-        async with program("good_caller.py", good) as caller:
+        async with program("good_caller.py", json.dumps(who | {"rate": GOOD_RATE})) as caller:
             async with program("attackers.py", earlier) as attackers:
                 await attackers.says()
-            await asyncio.sleep(AFTERMATH - QUIET)
-            await caller.tells()
-            return await _attacked(running, caller, evil)
+            quiet = await _quiet(caller)
+            memory = running.memory()
+            for _ in range(runs):
+                used, began = running.processor(), time.monotonic()
+                async with program("attackers.py", evil) as attackers:
+                    attack = await attackers.says()
+                    during = await caller.tells()
+                busy = (running.processor() - used) / (time.monotonic() - began)
+                after = await _quiet(caller)
+                failed = Counter(during["failed"]) + Counter(after["failed"])
+                yield Round(
+                    _p90(quiet["seconds"]),
+                    _p90(during["seconds"]),
+                    failed,
+                    Counter(attack["categories"]),
+                    Counter(attack["odd"]),
+                    running.memory() / memory - 1,
+                    busy,
+                )
+                quiet = after
 
 
-async def _attacked(running: Gateway, caller: Program, evil: str) -> Round:
+async def _quiet(caller: Program) -> Any:
+    """What the caller sees once the strangers have gone."""
+    await asyncio.sleep(AFTERMATH - QUIET)
+    await caller.tells()
     await asyncio.sleep(QUIET)
-    quiet = await caller.tells()
-    memory, used, began = running.memory(), running.processor(), time.monotonic()
-    async with program("attackers.py", evil) as attackers:
-        attack = await attackers.says()
-        during = await caller.tells()
-        busy = (running.processor() - used) / (time.monotonic() - began)
-    await asyncio.sleep(AFTERMATH)
-    growth = running.memory() / memory - 1
-    after = await caller.tells()
-    failed = sum((Counter(part["failed"]) for part in (quiet, during, after)), Counter[str]())
-    return Round(
-        _p90(quiet["seconds"]),
-        _p90(during["seconds"]),
-        failed,
-        Counter(attack["categories"]),
-        Counter(attack["odd"]),
-        growth,
-        busy,
-    )
+    return await caller.tells()
 
 
 def _p90(seconds: list[float]) -> float:

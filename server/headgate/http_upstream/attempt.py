@@ -67,7 +67,6 @@ class Attempt:
         self._timer = Timer()
         self._reply = Reply()
         self._decoder = SSEDecoder(max_event_bytes=self._settings.max_event_bytes)
-        self._response: httpx.Response | None = None
         self._body: Body | None = None
         self._read_more: Callable[[], Awaitable[bytes]] | None = None
         self._at_end = False
@@ -93,10 +92,12 @@ class Attempt:
         seconds, phase = self._opening_limit()
         try:
             with self._timer.limit(seconds):
-                self._response = await self._send(self._call, self)
-                self._report.status = self._response.status_code
+                response = await self._send(self._call, self)
+                # Its body alone is kept: a response knows its request, with all that was asked.
+                self._body = cast("Body", response.stream)
+                self._report.status = response.status_code
                 self._report.responded = self._elapsed()
-                chunk = await self._opening(self._response)
+                chunk = await self._opening(response, self._body)
         except CONNECT_TIMEOUT as error:
             raise self._fail(self._ours(error)) from error
         except TimeoutError as error:
@@ -127,15 +128,15 @@ class Attempt:
 
     async def close(self) -> None:
         """Give the connection back, or cut it when the answer was not read to its end."""
-        if self._response is not None:
+        if self._body is not None:
             with suppress(TimeoutError, *FOREIGN_ERRORS):
-                if self._body is not None and self._reply.done and not self._at_end:
+                if self._reply.done and not self._at_end:
                     # The end of the body is most often here already; a connection that is read
                     # to its end can be used again.
                     self._body.limit(self._loop.time() + DRAIN_TIMEOUT)
                     await self._read()
             with suppress(*FOREIGN_ERRORS):
-                await self._response.stream.aclose()  # type: ignore[union-attr]  # ours is an async one
+                await self._body.aclose()
         self._timer.close()
 
     def finished_report(self) -> AttemptReport:
@@ -156,10 +157,9 @@ class Attempt:
     def _over(self) -> bool:
         return self._at_end or self._reply.done or self._reply.failure is not None
 
-    async def _opening(self, response: httpx.Response) -> Chunk:
+    async def _opening(self, response: httpx.Response, body: Body) -> Chunk:
         if not response.is_success:
             raise await self._refusal(response)
-        self._body = body = cast("Body", response.stream)
         encoding = response.headers.get("content-encoding", "identity")
         # The undecoded stream has fewer layers, and almost every stream is undecoded.
         self._read_more = body.read if encoding == "identity" else _reader(response.aiter_bytes())

@@ -232,6 +232,10 @@ bench-peers: $(READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and ngi
 bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--quick for a tenth
 	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) tests/bench/traffic/measure.py $(ARGS)
 
+.PHONY: bench-mesh
+bench-mesh: $(READY) ## Measure what deploy/envoy promises: restarts, hangs, retries, limits
+	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) -m mesh.measure $(ARGS)
+
 .PHONY: bench-production
 bench-production: $(READY) ## Measure rotation, strangers, watchers, label attacks and drains; ARGS=--quick for a tenth
 	@PYTHONPATH=tests:tests/bench/traffic GRPC_ENABLE_FORK_SUPPORT=0 GRPC_VERBOSITY=NONE \

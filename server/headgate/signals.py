@@ -8,7 +8,7 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,5 +77,6 @@ async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def tell(line: str) -> None:
-    """One line for the person who started this."""
-    print(f"headgate: {line}", file=sys.stderr, flush=True)  # noqa: T201 - that is its purpose
+    """One line for the person who started this, if there is still somebody to read it."""
+    with suppress(OSError):
+        print(f"headgate: {line}", file=sys.stderr, flush=True)  # noqa: T201 - that is its purpose

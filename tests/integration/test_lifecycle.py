@@ -260,9 +260,8 @@ def _run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *arguments],
         env=clean_environment(),
-        stderr=subprocess.PIPE,
         text=True,
-        **options,
+        **({"stderr": subprocess.PIPE} | options),
     )
 
 
@@ -302,6 +301,38 @@ def test_a_reader_that_has_left_is_no_fault() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+async def test_a_log_without_a_reader_fails_no_call() -> None:
+    """Its collector has died; calls go on, and so does the stop."""
+    async with RawUpstream(says("word")) as upstream:
+        reading, writing = os.pipe()
+        with _run(
+            "-m",
+            "headgate",
+            *("serve", "--listen", "127.0.0.1:0", "--profile", "unlimited"),
+            *("--upstream", upstream.url),
+            stderr=writing,
+        ) as process:
+            os.close(writing)
+            try:
+                address = await asyncio.to_thread(_address, reading)
+                async with grpc.aio.insecure_channel(address) as channel:
+                    method: Any = chat_pb2_grpc.ChatServiceStub(channel).Chat
+                    for _ in range(3):
+                        assert (await method(ask(), timeout=20)).choices
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 30) == 0
+            finally:
+                process.kill()
+
+
+def _address(said: int) -> str:
+    """Where it serves; what it says later nobody can read any more."""
+    with os.fdopen(said) as lines:
+        address = next(line.split()[-1] for line in lines if "listening on" in line)
+        next(line for line in lines if line.startswith("headgate: limits"))
+        return address
 
 
 @pytest.mark.parametrize("how", ["signal", "closed"])

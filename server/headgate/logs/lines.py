@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
@@ -21,6 +22,7 @@ from headgate.secrets import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -76,7 +78,9 @@ def configure_logs(
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(
+            cast("BinaryIO", _Unfailing(sys.stderr.buffer))
+        ),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_FromLibraries(LIBRARIES)], level=LIBRARIES, force=True)
@@ -93,6 +97,21 @@ def hide(secrets: Iterable[str]) -> None:
     # As JSON spells them, too; the longest first, because one may be a part of another.
     forms = {form for secret in long for form in (secret, json.dumps(secret)[1:-1])}
     _State.secrets = tuple(sorted({*_State.secrets, *forms}, key=len, reverse=True))
+
+
+class _Unfailing:
+    """A file whose disk may be full and whose reader may have gone: no call fails for its line."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        with suppress(OSError):
+            self._file.write(data)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
 
 
 class _FromLibraries(logging.Handler):

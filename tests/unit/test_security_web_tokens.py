@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.security.peer import Rejected
-from headgate.security.web_tokens import Holder, KeySet, Rules, Verified, read_keys
+from headgate.security.verified import Holder, Verified
+from headgate.security.web_tokens import KeySet, Rules, read_keys
 from support.issuer import AUDIENCE, ISSUER, Issuer
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from headgate.identity import address_name, stated_name
 from headgate.security.forwarded import CERTIFICATE_HEADER, forwarded_name
 from headgate.security.peer import Rejected
 from headgate.security.refusals import Refusals
-from headgate.security.web_tokens import Verified
+from headgate.security.verified import Verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
-from cryptography import x509
 
 from headgate.config import ConfigError
 from headgate.security.files import FromFiles, read_bytes
@@ -66,6 +65,8 @@ def _read(tls: TlsSettings) -> tuple[bytes, bytes, bytes | None]:
 
 
 def _not_after(tls: TlsSettings, chain: bytes) -> float:
+    from cryptography import x509  # noqa: PLC0415 - 8 MiB, for TLS alone
+
     try:
         return x509.load_pem_x509_certificates(chain)[0].not_valid_after_utc.timestamp()
     except ValueError:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from headgate.security.peer import certificate_name
 
 if TYPE_CHECKING:
@@ -90,6 +87,9 @@ def forwarded_name(header: str, trusted: Collection[str]) -> str:
 
 def _common_names(subject: str) -> list[str]:
     """Of a distinguished name as RFC 4514 writes it."""
+    from cryptography import x509  # noqa: PLC0415 - 8 MiB, for whom a proxy sends names
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415 - as above
+
     try:
         name = x509.Name.from_rfc4514_string(subject)
     except ValueError:

@@ -12,14 +12,14 @@ from headgate.identity import Identity
 from headgate.security.access import Access
 from headgate.security.certificate import ServerCertificate
 from headgate.security.files import FromFiles, read_bytes
-from headgate.security.key_ring import KeyFile, KeyRing, authorities, fetcher
 from headgate.security.tokens import Tokens, read_tokens
-from headgate.security.web_tokens import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headgate.config import AuthSettings, Settings
+    from headgate.security.key_ring import KeyFile, KeyRing
+    from headgate.security.web_tokens import Rules
 
 # Files take effect after the second look at which they are new, so within twice this.
 LOOK_EVERY = 2.0
@@ -45,6 +45,7 @@ class Security:
         self.certificate = ServerCertificate(settings.tls) if settings.tls.on else None
         self._tokens = _tokens(auth.tokens_file) if auth.tokens_file else None
         self._keys = _key_source(auth)
+        self._ring = None if isinstance(self._keys, FromFiles) else self._keys
         self.access = Access(
             settings.callers,
             Identity(settings.callers.trusted_peers),
@@ -60,23 +61,23 @@ class Security:
         Raises:
             StartError: the keys cannot be had.
         """
-        if isinstance(self._keys, KeyRing):
-            await self._keys.start()
+        if self._ring is not None:
+            await self._ring.start()
         self._task = asyncio.create_task(self._keep_looking())
 
     async def look(self) -> None:
         """Look at all files once, and at the issuer's keys if it is time."""
         await asyncio.to_thread(self._look_at_files)
-        if isinstance(self._keys, KeyRing):
-            await self._keys.look()
+        if self._ring is not None:
+            await self._ring.look()
 
     async def aclose(self) -> None:
         """Stop looking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if isinstance(self._keys, KeyRing):
-            await self._keys.aclose()
+        if self._ring is not None:
+            await self._ring.aclose()
 
     def _current_tokens(self) -> Tokens:
         assert self._tokens is not None  # noqa: S101 - only handed out when there are some
@@ -102,6 +103,8 @@ def check_files(settings: Settings) -> None:
     Raises:
         ConfigError: with one line for each that cannot be used.
     """
+    from headgate.security.key_ring import authorities  # noqa: PLC0415 - as below
+
     upstream, throttle = settings.upstream, settings.throttle
     checks: list[Callable[[], object]] = [
         lambda: upstream.ca_file and authorities("upstream.ca_file", upstream.ca_file),
@@ -135,14 +138,19 @@ def _tokens(path: str) -> FromFiles[Tokens]:
 
 
 def _key_source(auth: AuthSettings) -> KeyFile | KeyRing | None:
+    if not (auth.jwks_file or auth.jwks_url):
+        return None
+    from headgate.security.key_ring import KeyFile, KeyRing, fetcher  # noqa: PLC0415 - 9 MiB
+
     if auth.jwks_file:
         return KeyFile(auth.jwks_file)
-    if auth.jwks_url:
-        return KeyRing(fetcher(auth.jwks_url, auth.jwks_ca_file), interval=auth.jwks_interval)
-    return None
+    url = auth.jwks_url or ""
+    return KeyRing(fetcher(url, auth.jwks_ca_file), interval=auth.jwks_interval)
 
 
 def _rules(auth: AuthSettings) -> Rules:
+    from headgate.security.web_tokens import Rules  # noqa: PLC0415 - as above
+
     return Rules(
         algorithms=tuple(auth.jwt_algorithms),
         issuer=auth.jwt_issuer or "",

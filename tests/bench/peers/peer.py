@@ -95,7 +95,7 @@ class Peer(ABC):
                     cwd=folder,
                     stdout=subprocess.DEVNULL,
                     stderr=_open(folder / "stderr"),
-                    start_new_session=True,
+                    preexec_fn=os.setpgrp,  # a group to end, and the same session
                 )
             try:
                 await _ready(target, process, folder / "stderr")

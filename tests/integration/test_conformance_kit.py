@@ -15,7 +15,7 @@ from cases import CASES, CaseError, Gateway, Suite, load, parse, request_of
 from gateways import StartError
 from headgate.v1 import chat_pb2 as pb
 from papers import Papers, PapersError
-from programs import Language, ProgramError, languages
+from programs import ROOT, Language, ProgramError, languages
 from report import BEGIN, END, Table, write_between_markers
 from run import Outcome, Runner
 from upstream import ConformanceUpstream
@@ -74,6 +74,17 @@ def test_there_are_enough_cases_of_every_kind() -> None:
         assert sum(name.startswith(kind) for name in names) >= 2, kind
     true_retry_info = [name for name in names if name.endswith("_with_true_retry_info")]
     assert len(true_retry_info) == 4
+
+
+def test_the_page_has_a_row_for_every_case_and_a_column_for_every_language() -> None:
+    """A table that was not written anew (--write-table) would tell of other cases."""
+    page = (ROOT / "clients" / "README.md").read_text("utf-8")
+    rows = page.partition(BEGIN)[2].partition(END)[0].strip().splitlines()
+    columns = ["case", *(language.name for language in languages()), "what it shows"]
+    assert rows[0] == f"| {' | '.join(columns)} |"
+    told = {row.split("`")[1]: row.rsplit("| ", 2)[-1] for row in rows if row.startswith("| `")}
+    assert told == {case.name: f"{case.about} |" for case in SUITE.cases}
+    assert f"the same {len(SUITE.cases)} cases" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_every_model_of_a_case_is_a_behaviour() -> None:

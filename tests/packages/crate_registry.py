@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packages.redirecting import serving
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
-
-INDEX = "https://index.crates.io"
-DOWNLOADS = "https://static.crates.io/crates"
 
 
 def registry(crate: Path, package: dict[str, Any]) -> AbstractContextManager[str]:
@@ -23,14 +21,23 @@ def registry(crate: Path, package: dict[str, Any]) -> AbstractContextManager[str
         package: what `cargo metadata` says about it.
     """
     name = package["name"]
+    index, downloads = origin()
     line = json.dumps(entry(package, crate.read_bytes())).encode()
 
     def answer(_: str, path: str) -> bytes | str:
         if path == "/config.json":
-            return json.dumps({"dl": DOWNLOADS}).encode()
-        return line if path == f"/{name[:2]}/{name[2:4]}/{name}" else f"{INDEX}{path}"
+            return json.dumps({"dl": downloads}).encode()
+        return line if path == f"/{name[:2]}/{name[2:4]}/{name}" else f"{index}{path}"
 
     return serving(answer)
+
+
+def origin() -> tuple[str, str]:
+    """Where this machine's Cargo has its index from, and the crates; it has fetched some by now."""
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    config = next(home.glob("registry/index/*/config.json"))
+    host, _, _ = config.parent.name.rpartition("-")
+    return f"https://{host}", json.loads(config.read_text())["dl"]
 
 
 def entry(package: dict[str, Any], data: bytes) -> dict[str, Any]:

@@ -26,11 +26,22 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+class Owner(asyncio.Protocol):
+    """Whose connection it is."""
+
+    def __init__(self) -> None:
+        self.lost: list[Exception | None] = []
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.append(exc)
+
+
 class Wire(asyncio.Transport):
     """A transport that notes what is done to it."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.owner = Owner()
         self.written = b""
         self.done: list[str] = []
         self.protocol: asyncio.BaseProtocol | None = None
@@ -60,7 +71,7 @@ class Wire(asyncio.Transport):
 async def begun(*arrived: bytes) -> tuple[Exchange, Wire]:
     """An exchange that has sent its request, and what arrived since."""
     wire = Wire()
-    exchange = Exchange(wire)
+    exchange = Exchange(wire, wire.owner)
     await exchange.request([b"head", b"body"])
     for data in arrived:
         exchange.data_received(data)
@@ -204,7 +215,7 @@ async def test_a_paused_connection_is_given_back_reading() -> None:
 async def test_a_peer_that_answers_early_gets_no_more() -> None:
     """413 to a large request: the answer counts, and the connection is cut at once."""
     wire = Wire()
-    exchange = Exchange(wire)
+    exchange = Exchange(wire, wire.owner)
     exchange.pause_writing()
     sending = asyncio.create_task(exchange.request([b"x" * 100]))
     await asyncio.sleep(0)
@@ -220,7 +231,7 @@ async def test_a_peer_that_answers_early_gets_no_more() -> None:
 
 async def test_a_request_has_left_once_the_buffer_drains() -> None:
     """The schedule's next slot counts from there."""
-    exchange = Exchange(Wire())
+    exchange = Exchange(wire := Wire(), wire.owner)
     exchange.pause_writing()
     sending = asyncio.create_task(exchange.request([b"x" * 100]))
     await asyncio.sleep(0)
@@ -236,8 +247,24 @@ async def test_nothing_is_written_on_a_closed_connection() -> None:
     wire = Wire()
     wire.close()
     with pytest.raises(NoAnswer):
-        await Exchange(wire).request([b"x"])
+        await Exchange(wire, wire.owner).request([b"x"])
     assert wire.written == b""
+
+
+async def test_the_owner_hears_of_the_end() -> None:
+    """A pool that is closed waits until each of its connections says so."""
+    exchange, wire = await begun(HEAD)
+    fault = ConnectionResetError()
+    exchange.connection_lost(fault)
+    assert wire.owner.lost == [fault]
+
+
+async def test_the_owner_gets_the_connection_back() -> None:
+    """What comes on it from then on is no business of the exchange's."""
+    exchange, wire = await begun(HEAD + END)
+    exchange.leave()
+    exchange.give_back()
+    assert wire.protocol is wire.owner
 
 
 async def test_a_read_ends_at_its_limit() -> None:

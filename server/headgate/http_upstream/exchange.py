@@ -38,16 +38,19 @@ class Exchange(asyncio.Protocol):
 
     Args:
         transport: of the connection; this object becomes its protocol.
+        owner: the protocol that it has otherwise; hears of the connection's end, too, because a
+            pool that is closed waits for it.
 
     Attributes:
         status: of the response, once `respond` has returned.
         headers: names and values as they came, likewise.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, owner: asyncio.BaseProtocol) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._transport = transport
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._arrived: list[bytes] = []
@@ -132,6 +135,10 @@ class Exchange(asyncio.Protocol):
         if not self._sent:
             self._transport.abort()  # closing would wait until the peer took the whole request
 
+    def give_back(self) -> None:
+        """Let the owner have the connection again; only when it is `reusable`."""
+        self._transport.set_protocol(self._owner)
+
     # What the transport says.
 
     def data_received(self, data: bytes) -> None:
@@ -162,6 +169,7 @@ class Exchange(asyncio.Protocol):
             self._error = Truncated("the connection ended before the body did")
             self._error.__cause__ = exc
         self._wake()
+        self._owner.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._writing_paused = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -63,9 +63,9 @@ class Transport(httpx.AsyncBaseTransport):
             gate: Gate | None = request.extensions.get("gate")
             if gate is not None:
                 await gate.connected()
-            if connection.transport is None:
+            if connection.transport is None or connection.protocol is None:
                 raise NoAnswer("the peer closed what was kept alive")
-            exchange = Exchange(connection.transport)
+            exchange = Exchange(connection.transport, connection.protocol)
             await exchange.request([self._head(request), request.content])
             if gate is not None:
                 gate.written()
@@ -131,7 +131,6 @@ class Body(httpx.AsyncByteStream):
         self.read = exchange.read
         self._exchange = exchange
         self._connection: Connection | None = connection
-        self._handler = connection.protocol
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():
@@ -144,7 +143,7 @@ class Body(httpx.AsyncByteStream):
             return
         self._exchange.leave()
         if self._exchange.reusable and connection.transport is not None:
-            connection.transport.set_protocol(cast("asyncio.BaseProtocol", self._handler))
+            self._exchange.give_back()
             connection.release()
         else:
             connection.close()

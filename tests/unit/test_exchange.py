@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from headgate.http_upstream.exchange import (
     MAX_HEAD,
@@ -26,13 +27,15 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-class Owner(asyncio.Protocol):
+class Owner(ResponseHandler):
     """Whose connection it is."""
 
-    def __init__(self) -> None:
-        self.lost: list[Exception | None] = []
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self.connection_made(transport)
+        self.lost: list[BaseException | None] = []
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: BaseException | None) -> None:
         self.lost.append(exc)
 
 
@@ -41,7 +44,7 @@ class Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.owner = Owner()
+        self.owner = Owner(self)
         self.written = b""
         self.done: list[str] = []
         self.protocol: asyncio.BaseProtocol | None = None
@@ -257,6 +260,18 @@ async def test_the_owner_hears_of_the_end() -> None:
     fault = ConnectionResetError()
     exchange.connection_lost(fault)
     assert wire.owner.lost == [fault]
+
+
+async def test_a_connection_that_its_owner_closed_is_no_fault_of_the_peers() -> None:
+    """As when the gateway goes: who still reads is cancelled, and hears of no broken upstream."""
+    exchange, wire = await begun(HEAD)
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    wire.owner.close()
+    exchange.connection_lost(None)
+    await asyncio.sleep(0)
+    assert not reading.done()
+    reading.cancel()
 
 
 async def test_the_owner_gets_the_connection_back() -> None:

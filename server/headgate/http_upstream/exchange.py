@@ -13,6 +13,8 @@ import httpx
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp.client_proto import ResponseHandler
+
 MAX_HEAD = 64 * 1024
 # So many bytes may wait for a reader before the peer is slowed down.
 MAX_WAITING = 64 * 1024
@@ -46,7 +48,7 @@ class Exchange(asyncio.Protocol):
         headers: names and values as they came, likewise.
     """
 
-    def __init__(self, transport: asyncio.Transport, owner: asyncio.BaseProtocol) -> None:
+    def __init__(self, transport: asyncio.Transport, owner: ResponseHandler) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._transport = transport
@@ -159,8 +161,8 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._complete or self._error is not None:
-            pass
+        if self._complete or self._error is not None or self._owner.transport is None:
+            pass  # without a transport its owner has closed it, which is no fault of the peer's
         elif not self._has_head:
             self._error = _without_head(exc)
         elif exc is None and self._ends_with_connection():

@@ -292,3 +292,20 @@ async def test_a_read_ends_at_its_limit() -> None:
     exchange.data_received(chunk(b"late"))
     assert await exchange.read() == b"late"
     exchange.leave()
+
+
+async def test_a_limit_that_comes_sooner_counts() -> None:
+    """Behind the finish nobody waits as long as between two tokens."""
+    exchange, _ = await begun(HEAD + chunk(b"a"))
+    await exchange.respond()
+    now = asyncio.get_running_loop().time()
+    exchange.limit(now + 1000)
+    await exchange.read()
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    exchange.data_received(chunk(b"b"))
+    assert await reading == b"b"
+    exchange.limit(now)
+    with pytest.raises(TimeoutError):
+        await exchange.read()
+    exchange.leave()

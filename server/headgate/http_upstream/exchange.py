@@ -61,6 +61,7 @@ class Exchange(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
         self._error: Exception | None = None
         self._lost = False
         self._has_head = False
@@ -128,9 +129,7 @@ class Exchange(asyncio.Protocol):
 
     def leave(self) -> None:
         """The response is not read any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -226,9 +225,20 @@ class Exchange(asyncio.Protocol):
     def _next(self) -> asyncio.Future[None]:
         """What comes next: it is not a coroutine, because every token waits here."""
         waiter = self._waiter = self._loop.create_future()
-        if self._timer is None and self._until < math.inf:
-            self._timer = self._loop.call_at(self._until, self._look)
+        if self._until < self._looks_at:
+            self._arm()
         return waiter
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._looks_at = self._until
+        self._timer = self._loop.call_at(self._until, self._look)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._looks_at = math.inf
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -237,11 +247,11 @@ class Exchange(asyncio.Protocol):
 
     def _look(self) -> None:
         """One handle for thousands of reads: it looks whether its time was moved on."""
-        self._timer = None
+        self._disarm()
         if self._until == math.inf:
             return
         if self._loop.time() < self._until:
-            self._timer = self._loop.call_at(self._until, self._look)
+            self._arm()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(TimeoutError())
 

@@ -128,16 +128,18 @@ class Attempt:
 
     async def close(self) -> None:
         """Give the connection back, or cut it when the answer was not read to its end."""
-        if self._body is not None:
-            with suppress(TimeoutError, *FOREIGN_ERRORS):
-                if self._reply.done and not self._at_end:
-                    # The end of the body is most often here already; a connection that is read
-                    # to its end can be used again.
-                    self._body.limit(self._loop.time() + DRAIN_TIMEOUT)
-                    await self._read()
-            with suppress(*FOREIGN_ERRORS):
-                await self._body.aclose()
         self._timer.close()
+        if self._body is None:
+            return
+        try:
+            if self._reply.done and not self._at_end:
+                # The end of the body is most often here already; a connection that is read to its
+                # end can be used again.
+                self._body.limit(self._loop.time() + DRAIN_TIMEOUT)
+                with suppress(TimeoutError, *FOREIGN_ERRORS):
+                    await self._read()
+        finally:  # also for who is cancelled while it waits
+            await self._body.aclose()
 
     def finished_report(self) -> AttemptReport:
         """What became of it; after `close`."""

@@ -77,10 +77,12 @@ class HttpUpstream:
             finally:
                 await chunks.aclose()
         finally:
-            await attempt.close()
-            call.spent += loop.time() - started
-            call.observer.attempt_ended(attempt.error)
-            self._hear(attempt.finished_report())
+            try:
+                await attempt.close()
+            finally:
+                call.spent += loop.time() - started
+                call.observer.attempt_ended(attempt.error)
+                self._hear(attempt.finished_report())
 
     async def _send(self, call: Call, gate: Gate) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""

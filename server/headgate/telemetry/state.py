@@ -22,6 +22,7 @@ def state_of(house: House, *, wall: Callable[[], float] = time.time) -> State:
 
     None stands for what is not known, and for a limit that there is not.
     """
+    house.store.look()  # first, so that nothing was lost later than now
     now, throttle = wall(), house.turnstile.throttle
     slot, instant = house.next_slot(), house.clock()
     call = throttle.predict(instant, "")
@@ -57,7 +58,6 @@ def state_of(house: House, *, wall: Callable[[], float] = time.time) -> State:
 
 def _store(house: House) -> State:
     watch = house.store
-    watch.look()
     return {
         "kind": watch.kind,
         "name": watch.name,

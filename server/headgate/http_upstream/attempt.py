@@ -209,12 +209,9 @@ class Attempt:
         Once the answer is finished only its usage can still come: a fault is then the end.
         """
         assert self._body is not None  # noqa: S101 - the first content came through it
-        assert self._read_more is not None  # noqa: S101 - likewise
         self._body.limit(min(self._loop.time() + self._patience, self._total_at))
         try:
-            data = await self._read_more()
-            self._at_end = not data
-            chunk = self._feed(data or None)
+            chunk = self._feed(await self._read())
         except TimeoutError as error:
             phase: TimeoutPhase = "total" if self._loop.time() >= self._total_at else "idle"
             fault: UpstreamError = UpstreamTimeout(phase, self._bound(phase))

@@ -11,24 +11,21 @@ What is made, in `clients/go`:
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "protos"))
 
-from environments import ROOT, ToolError, environment
+from environments import ROOT, ToolError
+from stubs import CONTRACT, PROTOS, Plugin, main, run, stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from stubs import Files
 
-PROTOS = ROOT / "protos"
 TOOLS = ROOT / ".tools" / "go"
 TARGET = "clients/go"
 STUBS = "headgatev1"
@@ -44,47 +41,13 @@ PLUGINS = (
 )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the Go client's generated files.")
-    parser.add_argument("--output", type=Path, default=ROOT, help="the directory to write below")
-    output = parser.parse_args().output
-    try:
-        made = generate()
-    except ToolError as error:
-        sys.stderr.write(f"clients/go/generate.py: {error}\n")
-        return 1
-    shutil.rmtree(output / TARGET / STUBS, ignore_errors=True)
-    for name, data in made.items():
-        path = output / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return 0
-
-
-def generate() -> dict[str, bytes]:
+def generate() -> Files:
     """Every generated file: its path within the project, and its bytes."""
-    stubs = {f"{TARGET}/{name}": data for name, data in _stubs().items()}
+    programs, options = _plugins(), "module=headgate.dev/go"
+    plugins = [Plugin(name, programs / f"protoc-gen-{name}", options) for name in ("go", "go-grpc")]
+    made = stubs(plugins, [CONTRACT]) | {f"{STUBS}/doc.go": DOC}
     settings = {f"{TARGET}/headgate/{name}": (PROTOS / name).read_bytes() for name in SETTINGS}
-    return stubs | settings
-
-
-def _stubs() -> dict[str, bytes]:
-    """Run the pinned compiler with the pinned plugins; the paths are within the module."""
-    pins = (PROTOS / "tools.txt").read_text().splitlines()
-    python = environment("proto", [pin for pin in pins if not pin.startswith("#")])
-    plugins = _plugins()
-    with tempfile.TemporaryDirectory() as directory:
-        command = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
-        for name in ("go", "go-grpc"):
-            command += [
-                f"--plugin=protoc-gen-{name}={plugins / f'protoc-gen-{name}'}",
-                f"--{name}_out={directory}",
-                f"--{name}_opt=module=headgate.dev/go",
-            ]
-        _run([*command, "headgate/v1/chat.proto"], os.environ, "protoc refuses the contract")
-        paths = [path for path in Path(directory).rglob("*") if path.is_file()]
-        made = {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
-    return made | {f"{STUBS}/doc.go": DOC}
+    return {f"{TARGET}/{name}": data for name, data in made.items()} | settings
 
 
 def _plugins() -> Path:
@@ -102,19 +65,10 @@ def _plugins() -> Path:
         shutil.rmtree(binaries, ignore_errors=True)
         for plugin in PLUGINS:
             where = os.environ | {"GOBIN": str(binaries)}
-            _run([go, "install", plugin], where, f"go cannot install {plugin}")
+            run([go, "install", plugin], f"go cannot install {plugin}", where)
         stamp.write_text(wanted)
     return binaries
 
 
-def _run(command: list[str], environ: Mapping[str, str], failure: str) -> None:
-    done = subprocess.run(  # noqa: S603
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise ToolError(f"{failure}: {said or f'exit status {done.returncode}'}")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("go", f"{TARGET}/{STUBS}", generate))

@@ -11,23 +11,20 @@ What is made, in `clients/typescript/src/generated`:
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "protos"))
 
-from environments import ROOT, ToolError, environment
 from node_tools import node_tool
+from stubs import CONTRACT, PROTOS, Plugin, main, stubs
 
-PROTOS = ROOT / "protos"
+if TYPE_CHECKING:
+    from stubs import Files
+
 TARGET = "clients/typescript/src/generated"
-GOOGLE = "googleapis-common-protos==1.76.0"  # where google/rpc/*.proto come from
 
 # What writes the code, with everything that has a say in how it looks.
 PLUGIN = {
@@ -55,7 +52,7 @@ WELL_KNOWN = [
     f"google/protobuf/{name}.proto" for name in ("any", "duration", "struct", "timestamp")
 ]
 PASSES = (
-    (["headgate/v1/chat.proto"], ["outputServices=grpc-js"]),
+    ([CONTRACT], ["outputServices=grpc-js"]),
     (WELL_KNOWN, ["comments=false", "outputServices=none"]),
     (
         ["google/rpc/status.proto", "google/rpc/error_details.proto"],
@@ -64,41 +61,14 @@ PASSES = (
 )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the TypeScript client's generated files.")
-    parser.add_argument("--output", type=Path, default=ROOT, help="the directory to write below")
-    target = parser.parse_args().output / TARGET
-    try:
-        made = generate()
-    except ToolError as error:
-        sys.stderr.write(f"clients/typescript/generate.py: {error}\n")
-        return 1
-    shutil.rmtree(target, ignore_errors=True)
-    for name, data in made.items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return 0
-
-
-def generate() -> dict[str, bytes]:
-    """Every generated file: its path below TARGET, and its bytes."""
-    pins = (PROTOS / "tools.txt").read_text().splitlines()
-    protoc = environment("proto", [pin for pin in pins if not pin.startswith("#")])
-    google = next(environment("googleapis", [GOOGLE]).parents[1].glob("lib/python*/site-packages"))
-    plugin = node_tool("typescript", "protoc-gen-ts_proto", PLUGIN)
-    with tempfile.TemporaryDirectory() as directory:
-        for files, options in PASSES:
-            command = [
-                *(str(protoc), "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"-I{google}"),
-                *(f"--plugin=protoc-gen-ts_proto={plugin}", f"--ts_proto_out={directory}"),
-                *(f"--ts_proto_opt={','.join([*COMMON, *options])}", *files),
-            ]
-            _run(command, "protoc refuses the contract")
-        made = Path(directory)
-        files_made = [path for path in made.rglob("*") if path.is_file()]
-        stubs = {path.relative_to(made).as_posix(): path.read_bytes() for path in files_made}
-    return stubs | {"defaults.ts": _defaults()}
+def generate() -> Files:
+    """Every generated file: its path within the project, and its bytes."""
+    program = node_tool("typescript", "protoc-gen-ts_proto", PLUGIN)
+    made = {"defaults.ts": _defaults()}
+    for files, options in PASSES:
+        plugin = Plugin("ts_proto", program, ",".join([*COMMON, *options]))
+        made |= stubs([plugin], files, google=True)
+    return {f"{TARGET}/{name}": data for name, data in made.items()}
 
 
 def _defaults() -> bytes:
@@ -112,14 +82,5 @@ def _defaults() -> bytes:
     return "\n".join(lines).encode()
 
 
-def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(  # noqa: S603
-        command, env=os.environ, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise ToolError(f"{failure}: {said or f'exit status {done.returncode}'}")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("typescript", TARGET, generate))

@@ -18,6 +18,7 @@ from headgate.http_upstream import HttpUpstream
 from headgate.identity import Identity
 from headgate.intake import Intake
 from headgate.listen import bind, cannot_listen, start_http
+from headgate.poller import patient_threads
 from headgate.record import Record
 from headgate.reflection import add_reflection
 from headgate.security import Security
@@ -77,7 +78,8 @@ class Gateway:
         self.security = Security(settings)
         self._intake = Intake(*_rules(settings))
         self._health = Health()
-        self._server = grpc.aio.server(options=_server_options(settings, shared=shared_port))
+        with patient_threads():
+            self._server = grpc.aio.server(options=_server_options(settings, shared=shared_port))
         self._chat = self._add_services()
         self._probes: grpc.aio.Server | None = None
         self._http = self._http_face() if settings.http_listen else None

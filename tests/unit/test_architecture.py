@@ -21,7 +21,7 @@ LAYERS = {
     "statuses": "status rich_status guard",
     "faces": "notices event_stream grpc_face health reflection channelz http_rules http_face",
     "telemetry": "telemetry ending logs tracing record",
-    "composition": "collector signals listen service_manager shared_schedule corridor gateway"
+    "composition": "collector poller signals listen service_manager shared_schedule corridor gateway"
     " reload sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",
 }

@@ -14,15 +14,15 @@ ROOT = Path(headgate.__file__).parent
 LAYERS = {
     "ground": "headgate errors secrets wire sse timer write_ahead backoff budget retry_after v1",
     "configuration": "config",
-    "upstream": "upstream surrogates upstream_status system_prompt validate",
+    "upstream": "trust upstream surrogates upstream_status system_prompt validate",
     "translation": "translate split tool_calls merge reply",
     "doors": "retry callers throttle join redis_ledger http_upstream",
     "calls": "progress request_id intake identity running_calls hold answer security",
     "statuses": "status rich_status guard",
     "faces": "notices event_stream grpc_face health reflection channelz http_rules http_face",
     "telemetry": "telemetry ending logs tracing record",
-    "composition": "collector poller signals listen service_manager shared_schedule corridor gateway"
-    " reload sandbox server workers demo",
+    "composition": "collector poller signals listen service_manager shared_schedule corridor"
+    " gateway reload sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",
 }
 HEIGHT = {name: height for height, names in enumerate(LAYERS.values()) for name in names.split()}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
-from headgate.config import ConfigError, StartError
-from headgate.security.key_ring import MIN_INTERVAL, KeyRing, authorities
+from headgate.config import StartError
+from headgate.security.key_ring import MIN_INTERVAL, KeyRing
 from support.issuer import Issuer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Site:
@@ -134,13 +130,3 @@ async def test_closing_ends_a_fetch() -> None:
     await site.asked.wait()
     await ring.aclose()
     assert await asking is not None
-
-
-def test_authorities_that_cannot_be_used(tmp_path: Path) -> None:
-    """The setting and the file are named."""
-    file = tmp_path / "ca.pem"
-    with pytest.raises(ConfigError, match=f"auth.jwks_ca_file: cannot read {file}: No such file"):
-        authorities("auth.jwks_ca_file", str(file))
-    file.write_text("nothing")
-    with pytest.raises(ConfigError, match=f"auth.jwks_ca_file: {file} holds no PEM certificate"):
-        authorities("auth.jwks_ca_file", str(file))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
-import certifi
 import httpx
 from yarl import URL
 
-from headgate.config import ConfigError
 from headgate.http_upstream.exchange import Exchange, NoAnswer
+from headgate.trust import authorities
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from aiohttp.connector import Connection
@@ -35,11 +34,11 @@ class Transport(httpx.AsyncBaseTransport):
 
     def __init__(self, settings: UpstreamSettings) -> None:
         self._url = URL(settings.url or "", encoded=True)
-        self._ssl = _trust(settings.ca_file)
         proxy = settings.proxy
         if proxy == "environment":
             proxy = _environment_proxy(settings.url or "")
         self._proxy = URL(proxy) if proxy else None
+        self._ssl = _trust(settings, self._proxy)
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=_finite(settings.connect_timeout),
@@ -149,13 +148,12 @@ class Body(httpx.AsyncByteStream):
             connection.close()
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or certifi.where())
-    except ssl.SSLError as error:
-        raise ConfigError([f"upstream.ca_file: {ca_file} holds no PEM certificates"]) from error
-    except OSError as error:
-        raise ConfigError([f"upstream.ca_file: cannot read {ca_file}: {error.strerror}"]) from error
+def _trust(settings: UpstreamSettings, proxy: URL | None) -> ssl.SSLContext | bool:
+    """For connections with TLS; where there are none, the authorities' 3 MiB are not read."""
+    schemes = {urlsplit(settings.url or "").scheme, proxy.scheme if proxy is not None else ""}
+    if settings.ca_file or "https" in schemes:
+        return authorities("upstream.ca_file", settings.ca_file)
+    return True
 
 
 def _environment_proxy(url: str) -> str | None:

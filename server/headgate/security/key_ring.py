@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import certifi
 import httpx
 import structlog
 
 from headgate.config import ConfigError, StartError
 from headgate.security.files import FromFiles, read_bytes
 from headgate.security.web_tokens import KeySet, read_keys
+from headgate.trust import authorities
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -177,17 +176,3 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) > MAX_BYTES:
             raise OSError(f"the answer is larger than {MAX_BYTES} bytes")
     return body
-
-
-def authorities(setting: str, path: str | None) -> ssl.SSLContext:
-    """A context for clients, with the authorities in the file; None: the usual ones.
-
-    Raises:
-        ConfigError: the file cannot be read, or holds none.
-    """
-    try:
-        return ssl.create_default_context(cafile=path or certifi.where())
-    except ssl.SSLError:
-        raise ConfigError([f"{setting}: {path} holds no PEM certificate"]) from None
-    except OSError as error:
-        raise ConfigError([f"{setting}: cannot read {path}: {error.strerror}"]) from None

@@ -13,6 +13,7 @@ from headgate.security.access import Access
 from headgate.security.certificate import ServerCertificate
 from headgate.security.files import FromFiles, read_bytes
 from headgate.security.tokens import Tokens, read_tokens
+from headgate.trust import authorities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +104,6 @@ def check_files(settings: Settings) -> None:
     Raises:
         ConfigError: with one line for each that cannot be used.
     """
-    from headgate.security.key_ring import authorities  # noqa: PLC0415 - as below
-
     upstream, throttle = settings.upstream, settings.throttle
     checks: list[Callable[[], object]] = [
         lambda: upstream.ca_file and authorities("upstream.ca_file", upstream.ca_file),

@@ -33,6 +33,7 @@ SCRAPES = 5.0
 """Seconds between two scrapes of the metrics."""
 RATE, STREAMS = 40, 30
 MOST = 1.10
+TENTH = ("--telemetry.sample_ratio", "0.1")
 NONE = "all off"
 ALL_ON = "throttle, retry, callers, access lines, metrics, every call traced"
 
@@ -55,6 +56,7 @@ async def doors(stage: Stage) -> AsyncIterator[Row]:
             "all off, another process, which says how exact the others are": OFF,
             "retry, access lines, trace context passed on (the default)": (),
             "throttle, retry, callers, access lines, metrics": (*LIMITS, *COUNTED),
+            "all of these, and every tenth call traced": (*LIMITS, *COUNTED, *traced, *TENTH),
             ALL_ON: (*LIMITS, *COUNTED, *traced),
         }
         gateways = {

@@ -15,7 +15,7 @@ from support.processes import clean_environment
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 30
 LOG_SECONDS = 5
 PORTS = range(20000, 32000)
@@ -79,6 +79,9 @@ class GatewayProcess:
                 await self._process.wait()
         except TimeoutError:
             await self._end_at_once()
+        except asyncio.CancelledError:
+            await self._end_at_once()  # nobody else would, since it has not started
+            raise
         self._process = None
         taken = "address already in use" in self._last_words()
         kind = PortTakenError if taken else StartError

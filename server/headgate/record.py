@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from headgate.logs import hide, set_level
@@ -11,6 +12,8 @@ from headgate.logs.transcript import Transcript
 from headgate.tracing import tracing_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from headgate.config import Settings
     from headgate.telemetry.telemetry import Quiet
     from headgate.upstream import Upstream
@@ -29,12 +32,11 @@ class Record:
     """
 
     def __init__(self, settings: Settings, telemetry: Quiet) -> None:
-        access = AccessLog(settings.log)
+        access = AccessLog(settings.log, _soon)
         self._access = access
         self._telemetry = telemetry
         self._prompts = settings.log.prompts
         self._tracing = tracing_of(settings)
-        # From the inside: the line is written first, so that what it costs is in the counts.
         self.watch = access.around(self._tracing.around(telemetry.watch))
         self.hear = AttemptLog(settings.upstream.url or "", telemetry.hear).hear
 
@@ -63,3 +65,8 @@ class Record:
     async def aclose(self) -> None:
         """Send the last spans; a receiver that does not take them is not waited for long."""
         await self._tracing.aclose()
+
+
+def _soon(work: Callable[[], None]) -> None:
+    """In the loop's next turn; by then gRPC has started to send what the handler returned."""
+    asyncio.get_running_loop().call_soon(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,10 @@ _WARNINGS = frozenset({"ABORTED", "INTERNAL", "UNAVAILABLE"})
 _log = structlog.get_logger("headgate")
 
 
+def _at_once(work: Callable[[], None]) -> None:
+    work()
+
+
 class AccessLog:
     """Writes the lines.
 
@@ -40,10 +44,14 @@ class AccessLog:
 
     Args:
         settings: which calls leave a line, and what is said of callers without a name.
+        later: runs what it is given when the answer is on its way, which a line need not delay.
     """
 
-    def __init__(self, settings: LogSettings) -> None:
+    def __init__(
+        self, settings: LogSettings, later: Callable[[Callable[[], None]], object] = _at_once
+    ) -> None:
         self._strangers = Repeats()
+        self._later = later
         self.change(settings)
 
     def change(self, settings: LogSettings) -> None:
@@ -97,7 +105,7 @@ class AccessLog:
         if left_out is not None:
             facts = self._facts(face, method, progress, ending) | _figures(progress, now - began)
             known = {name: fact for name, fact in facts.items() if fact is not None}
-            _level(ending)(CALL, **known, **_counted(left_out))
+            self._later(partial(_level(ending), CALL, **known, **_counted(left_out)))
 
     def _facts(self, face: str, method: str, progress: Progress, ending: Ending) -> dict[str, Any]:
         call, head = progress.call, progress.head

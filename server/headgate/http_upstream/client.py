@@ -51,7 +51,7 @@ class HttpUpstream:
 
     def change(self, settings: UpstreamSettings, api_key: str | None) -> None:
         """Another key and other headers, for the attempts that begin from now on."""
-        self._headers = _headers(settings, api_key)
+        self._headers = _headers(self._url, settings, api_key)
         self._secrets = Secrets([api_key, *settings.header_values().values()])
 
     async def aclose(self) -> None:
@@ -86,14 +86,20 @@ class HttpUpstream:
 
     async def _send(self, call: Call, gate: Gate) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""
-        headers = [*self._headers, (b"x-request-id", call.request_id.encode("ascii", "replace"))]
+        body = self._body.write(call)
+        headers = [
+            *self._headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", call.request_id.encode("ascii", "replace")),
+        ]
         if call.trail is not None:
             headers += call.trail.headers()
+        # With a `stream` and all headers httpx adds none, which would cost as much as the rest.
         request = httpx.Request(
             "POST",
             self._url,
             headers=headers,
-            content=self._body.write(call),
+            stream=httpx.ByteStream(body),
             extensions={"gate": gate},
         )
         response = await self._transport.handle_async_request(request)
@@ -126,8 +132,11 @@ class _BodyWriter:
         return body[:-1] + b"," + msgspec.json.encode(call.extra)[1:] if call.extra else body
 
 
-def _headers(settings: UpstreamSettings, api_key: str | None) -> list[tuple[bytes, bytes]]:
+def _headers(
+    url: httpx.URL, settings: UpstreamSettings, api_key: str | None
+) -> list[tuple[bytes, bytes]]:
     headers = {
+        "host": url.netloc.decode("ascii"),
         "accept": "text/event-stream, application/json",
         "accept-encoding": "gzip, deflate",
         "content-type": "application/json",

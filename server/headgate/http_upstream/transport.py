@@ -65,7 +65,7 @@ class Transport(httpx.AsyncBaseTransport):
             if connection.transport is None or connection.protocol is None:
                 raise NoAnswer("the peer closed what was kept alive")
             exchange = Exchange(connection.transport, connection.protocol)
-            await exchange.request([self._head(request), request.content])
+            await exchange.request([self._head(request), request.read()])
             if gate is not None:
                 gate.written()
             await exchange.respond()

@@ -10,6 +10,7 @@ resets streams. Header blocks are written without compression and never indexed,
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -26,11 +27,19 @@ _END_STREAM, _END_HEADERS, _ACK, _PADDED = 1, 4, 1, 8
 _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 256 << 20
 _CANCEL = struct.pack(">I", 8)
-_OK = b"grpc-status\x010"
+_STATUS = re.compile(rb"grpc-status[\x01\x02](\d{1,2})")
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload) << 8 | kind) + struct.pack(">BI", flags, stream) + payload
+
+
+def _failure(trailers: bytes) -> str:
+    """Empty when they hold the status OK; gRPC's server indexes neither name nor value."""
+    found = _STATUS.search(trailers)
+    if found is None:
+        return f"trailers {trailers!r}"
+    return "" if found[1] == b"0" else f"status {found[1].decode()}"
 
 
 def _text(value: str) -> bytes:
@@ -158,7 +167,7 @@ class Channel(asyncio.Protocol):
 
     def _other(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == _HEADERS and flags & _END_STREAM:
-            self._over(stream, "" if _OK in payload else f"trailers {payload!r}")
+            self._over(stream, _failure(payload))
         elif kind == _RST:
             self._over(stream, f"reset {payload.hex()}")
         elif kind == _SETTINGS and not flags & _ACK:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headgate.notices import Notices
     from headgate.progress import Progress
-    from headgate.upstream import Place
+    from headgate.upstream import Delta, Place
     from headgate.v1 import chat_pb2 as pb
 
 
@@ -57,6 +57,7 @@ class EventStream:
         self._ahead = WriteAhead()
         self._started = False
         self._closed = False
+        self._fault: Exception | None = None
         self._finishes: dict[int, str] = {}
         self._tail = Chunk(deltas=[], finishes={}, extra={})
 
@@ -77,6 +78,24 @@ class EventStream:
             self._tail.usage = chunk.usage
         if chunk.extra:
             self._tail.extra |= chunk.extra
+
+    def take(self, delta: Delta) -> bool:
+        """Start to write a lone delta, while its task waits for the next Chunk; see `Taker`.
+
+        Not while the write before it is under way: then the task waits for that.
+        """
+        if self._notices is not None or not self._started or not self._ahead.done:
+            return False
+        position = self.position + delta.count
+        try:
+            self._ahead.end()
+            self._ahead.start(self._context.write(delta_event(delta, position)))
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the task meets it
+            self._fault = fault
+            return False
+        self.position = position
+        self._progress.delta_sent(delta.count)
+        return True
 
     async def finish(self, *, system_prompt_applied: bool) -> None:
         """Write `finished`, the last event."""
@@ -120,6 +139,8 @@ class EventStream:
         if not self._ahead.done:
             await self._settle()
         try:
+            if self._fault is not None:
+                raise self._fault
             self._ahead.end()
             self._ahead.start(self._context.write(event))
         except grpc.aio.InternalError as error:

@@ -143,6 +143,8 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         return whole
 
     async def _stream(self, call: Call, events: EventStream, interval: float) -> None:
+        if interval <= 0:
+            call.taker = events
         async with events.notifying():
             async with self._corridor.open(call) as chunks:
                 if interval > 0:

@@ -63,7 +63,7 @@ class Reply:
 
     def feed(self, events: Sequence[Event]) -> Chunk | None:
         """Read the events of one network read; None when they say nothing that matters."""
-        if self._head_sent and len(events) == 1 and (delta := self._plain(events[0])) is not None:
+        if len(events) == 1 and (delta := self.lone(events[0])) is not None:
             return Chunk(deltas=[delta], finishes={}, extra={})
         chunk = Chunk(deltas=[], finishes={}, extra={})
         try:
@@ -77,6 +77,31 @@ class Reply:
             self.failure = None if self.finished else error
             self.done = True if self.finished else self.done
         return self._hand_out(chunk)
+
+    def lone(self, event: Event) -> Delta | None:
+        """The text of an event that brings nothing else, as almost all do: a short way."""
+        if not self._head_sent or event.event or event.cut or self._halves is not None:
+            return None
+        try:
+            completion = _decode(event.data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        choices = completion.choices
+        if not choices or len(choices) > 1 or completion.usage is not None or completion.error:
+            return None
+        choice = choices[0]
+        said = choice.delta
+        if said is None or choice.finish_reason or choice.logprobs is not None:
+            return None
+        content = said.content
+        if not content or said.reasoning_content or said.reasoning or said.refusal:
+            return None
+        if said.tool_calls or len(content) > SURELY_SHORT:
+            return None
+        index = choice.index or 0
+        self._seen.add(index)
+        self.committed = True
+        return Delta(index, content)
 
     def feed_body(self, body: bytes) -> Chunk:
         """Read a whole JSON answer: one Chunk with everything.
@@ -124,31 +149,6 @@ class Reply:
             raise error_in_body(_error_object(data))
         elif data:
             self._completion(data, chunk, whole=False, cut=event.cut)
-
-    def _plain(self, event: Event) -> Delta | None:
-        """The text of an event that brings nothing else, as almost all do: a short way."""
-        if event.event or event.cut or self._halves is not None:
-            return None
-        try:
-            completion = _decode(event.data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        choices = completion.choices
-        if not choices or len(choices) > 1 or completion.usage is not None or completion.error:
-            return None
-        choice = choices[0]
-        said = choice.delta
-        if said is None or choice.finish_reason or choice.logprobs is not None:
-            return None
-        content = said.content
-        if not content or said.reasoning_content or said.reasoning or said.refusal:
-            return None
-        if said.tool_calls or len(content) > SURELY_SHORT:
-            return None
-        index = choice.index or 0
-        self._seen.add(index)
-        self.committed = True
-        return Delta(index, content)
 
     def _completion(self, data: bytes, chunk: Chunk, *, whole: bool, cut: bool = False) -> None:
         completion = self._parse(data, cut=whole or cut)

@@ -63,8 +63,8 @@ class SSEDecoder:
         """
         if self._fault is not None:
             raise self._fault
-        if self._is_one_line(data):
-            return [Event(data[6:-2])]
+        if (event := self.lone(data)) is not None:
+            return [event]
         events: list[Event] = []
         try:
             self._read(data, events)
@@ -73,6 +73,24 @@ class SSEDecoder:
             if not events:
                 raise
         return events
+
+    def lone(self, data: bytes) -> Event | None:
+        """The event, if the bytes are one of one line and no other is open, as most reads are.
+
+        The decoder stays as it is.
+        """
+        length = len(data) - 2
+        if (
+            data.startswith(b"data: ")
+            and data.find(b"\n") == length
+            and data.endswith(b"\n")
+            and self._started
+            and not (self._held or self._line or self._after_cr or self._fault)
+            and b"\r" not in data
+            and length <= self._max
+        ):
+            return Event(data[6:-2])
+        return None
 
     def close(self) -> list[Event]:
         """The event that the end of the stream left open, marked `cut`, or nothing.
@@ -108,18 +126,6 @@ class SSEDecoder:
         if rest:
             self._check(len(self._line) + len(rest))
             self._line += rest
-
-    def _is_one_line(self, data: bytes) -> bool:
-        """Whether a read is one whole event of one line, as most are while tokens come slowly."""
-        return (
-            data.startswith(b"data: ")
-            and data.find(b"\n") == len(data) - 2
-            and data.endswith(b"\n")
-            and self._started
-            and not (self._held or self._line or self._after_cr)
-            and b"\r" not in data
-            and len(data) - 2 <= self._max
-        )
 
     def _whole_events(self, data: bytes, events: list[Event]) -> bytes:
         """The common case, at two thirds of the price: one-line events, several in a read."""

@@ -73,6 +73,17 @@ class Trail(Protocol):
         """What was asked and answered, each as JSON; only where an operator wants that kept."""
 
 
+class Taker(Protocol):
+    """Takes a lone delta while whoever reads the Chunks waits for the next one.
+
+    Most reads bring one delta and nothing else; taken here, it wakes no task.
+    """
+
+    def take(self, delta: Delta) -> bool:
+        """Whether it was taken; if not, it comes as a Chunk. Must not block or raise."""
+        ...
+
+
 class Silent:
     """An Observer that does not listen."""
 
@@ -105,6 +116,7 @@ class Call:
         system_prompt_applied: whether the gateway put its system prompt in.
         trail: the trace that its attempts belong to, if there is one.
         gate: the throttle's word on when an attempt may write its request.
+        taker: given lone deltas at once by the upstream, between the Chunks, if there is one.
         idempotency_key: calls of this caller with the same one share one call; empty: none.
         attempt: the number of the attempt that is under way, from 1.
         spent: seconds that attempts have used so far; queueing and backoff do not count.
@@ -124,6 +136,7 @@ class Call:
     system_prompt_applied: bool = False
     trail: Trail | None = None
     gate: Gate | None = None
+    taker: Taker | None = None
     idempotency_key: str = ""
     attempt: int = 1
     spent: float = 0.0

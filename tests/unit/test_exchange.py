@@ -309,3 +309,67 @@ async def test_a_limit_that_comes_sooner_counts() -> None:
     with pytest.raises(TimeoutError):
         await exchange.read()
     exchange.leave()
+
+
+async def test_what_arrives_while_a_read_waits_is_offered() -> None:
+    """What is taken wakes nobody; what is not, and what comes with the end, is read."""
+    exchange, _ = await begun(HEAD + chunk(b"first"))
+    await exchange.respond()
+    offered: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        offered.append(data)
+        return data != b"not this"
+
+    exchange.offer(take)
+    assert await exchange.read() == b"first"
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    for data in (b"a", b"b", b"not this"):
+        exchange.data_received(chunk(data))
+    assert await reading == b"not this"
+    exchange.data_received(chunk(b"nobody waits"))
+    assert await exchange.read() == b"nobody waits"
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    exchange.data_received(chunk(b"c"))
+    exchange.data_received(chunk(b"the last") + END)
+    assert await reading == b"the last"
+    assert await exchange.read() == b""
+    assert offered == [b"a", b"b", b"not this", b"c"]
+
+
+async def test_nothing_is_offered_any_more() -> None:
+    """As soon as that was withdrawn."""
+    exchange, _ = await begun(HEAD)
+    await exchange.respond()
+    exchange.offer(lambda _: True)
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    exchange.offer(None)
+    exchange.data_received(chunk(b"a"))
+    assert await reading == b"a"
+
+
+async def test_who_takes_may_move_the_limit() -> None:
+    """A stream whose deltas are all taken is not idle."""
+    exchange, _ = await begun(HEAD)
+    await exchange.respond()
+    loop, passed = asyncio.get_running_loop(), asyncio.Event()
+    now = loop.time()
+    exchange.limit(now + 0.001)
+
+    def take(_: bytes) -> bool:
+        exchange.limit(now + 1000)
+        return True
+
+    exchange.offer(take)
+    reading = asyncio.create_task(exchange.read())
+    await asyncio.sleep(0)
+    exchange.data_received(chunk(b"a"))
+    loop.call_at(now + 0.002, passed.set)
+    await passed.wait()
+    assert not reading.done()
+    exchange.offer(None)
+    exchange.data_received(chunk(b"b"))
+    assert await reading == b"b"

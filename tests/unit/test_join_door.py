@@ -13,7 +13,7 @@ from support.joining import call, hello, joining, reading, settled, text, until,
 from support.scripted_upstream import Scripted, ended, opened, said
 
 if TYPE_CHECKING:
-    from headgate.upstream import Call
+    from headgate.upstream import Call, Delta
 
 
 async def test_a_call_without_a_key_meets_no_door() -> None:
@@ -48,6 +48,21 @@ async def test_who_comes_in_the_same_instant_shares_it_too() -> None:
     async with joining(inner) as door:
         assert await asyncio.gather(*(text(door, call()) for _ in range(10))) == ["Hello"] * 10
     assert len(inner.calls) == 1
+
+
+async def test_nobody_takes_for_all() -> None:
+    """A lone delta given to the first caller at once would be missing in the others' answers."""
+
+    class Greedy:
+        def take(self, _: Delta) -> bool:
+            raise AssertionError
+
+    inner = Scripted(hello())
+    async with joining(inner) as door:
+        asked = call()
+        asked.taker = Greedy()
+        assert await text(door, asked) == "Hello"
+    assert inner.calls[0].taker is None
 
 
 async def test_a_finished_answer_is_kept() -> None:

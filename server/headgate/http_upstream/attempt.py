@@ -116,6 +116,7 @@ class Attempt:
     async def chunks(self, first: Chunk) -> AsyncGenerator[Chunk, None]:
         """The answer from its first Chunk; ends normally only when it is finished."""
         yield first
+        self._offer(self._take)
         try:
             while not self._over:
                 chunk = await self._pull()
@@ -125,6 +126,8 @@ class Attempt:
             self._reply.end()
         except UpstreamError as error:
             raise self._fail(error) from error.__cause__
+        finally:
+            self._offer(None)
 
     async def close(self) -> None:
         """Give the connection back, or cut it when the answer was not read to its end."""
@@ -208,8 +211,7 @@ class Attempt:
 
         Once the answer is finished only its usage can still come: a fault is then the end.
         """
-        assert self._body is not None  # noqa: S101 - the first content came through it
-        self._body.limit(min(self._loop.time() + self._patience, self._total_at))
+        self._await_more()
         try:
             chunk = self._feed(await self._read())
         except TimeoutError as error:
@@ -229,6 +231,26 @@ class Attempt:
             raise fault
         self._at_end = True
         return None
+
+    def _offer(self, take: Callable[[bytes], bool] | None) -> None:
+        body = self._body
+        if body is not None and self._call.taker is not None and self._read_more == body.read:
+            body.offer(take)
+
+    def _take(self, data: bytes) -> bool:
+        """A lone delta that comes while `_pull` waits goes to whom it is for, and wakes nobody."""
+        assert self._call.taker is not None  # noqa: S101 - else nothing is offered
+        event = self._decoder.lone(data)
+        delta = None if event is None else self._reply.lone(event)
+        if delta is None or not self._call.taker.take(delta):
+            return False
+        self._await_more()
+        return True
+
+    def _await_more(self) -> None:
+        """The next read may wait as long as the idle and the total timer let it."""
+        assert self._body is not None  # noqa: S101 - the first content came through it
+        self._body.limit(min(self._loop.time() + self._patience, self._total_at))
 
     def _opening_limit(self) -> tuple[float, TimeoutPhase]:
         """A unary upstream is silent until it has generated everything (promise 10)."""

@@ -11,7 +11,7 @@ import httptools
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aiohttp.client_proto import ResponseHandler
 
@@ -64,6 +64,7 @@ class Exchange(asyncio.Protocol):
         self._looks_at = math.inf
         self._error: Exception | None = None
         self._lost = False
+        self._take: Callable[[bytes], bool] | None = None
         self._has_head = False
         self._complete = False
         self._keep_alive = False
@@ -105,6 +106,13 @@ class Exchange(asyncio.Protocol):
     def limit(self, until: float) -> None:
         """No read may wait beyond this instant of the loop's clock; inf: no limit."""
         self._until = until
+
+    def offer(self, take: Callable[[bytes], bool] | None) -> None:
+        """What arrives while a read waits is first offered to `take`, which says if it takes it.
+
+        The read then goes on waiting, until the limit that `take` may have moved.
+        """
+        self._take = take
 
     async def read(self) -> bytes:
         """All of the body that has arrived, at least one byte; nothing at its end.
@@ -156,7 +164,8 @@ class Exchange(asyncio.Protocol):
         if self._waiting > MAX_WAITING and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if not self._taken():
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -239,6 +248,18 @@ class Exchange(asyncio.Protocol):
             self._timer.cancel()
         self._timer = None
         self._looks_at = math.inf
+
+    def _taken(self) -> bool:
+        take, waiter = self._take, self._waiter
+        if take is None or waiter is None or waiter.done() or len(self._arrived) != 1:
+            return False
+        if self._complete or self._error is not None or self._reading_paused:
+            return False
+        if not take(self._arrived[0]):
+            return False
+        self._arrived.clear()
+        self._waiting = 0
+        return True
 
     def _wake(self) -> None:
         waiter = self._waiter

@@ -127,6 +127,7 @@ class Body(httpx.AsyncByteStream):
 
     def __init__(self, exchange: Exchange, connection: Connection) -> None:
         self.limit = exchange.limit
+        self.offer = exchange.offer
         self.read = exchange.read
         self._exchange = exchange
         self._connection: Connection | None = connection

@@ -106,6 +106,7 @@ class JoinDoor:
         return shared
 
     def _start(self, name: Name, call: Call, fingerprint: bytes) -> SharedCall:
+        call.taker = None  # what comes is for all who join
         shared = SharedCall(self._inner, call, fingerprint, bound=self._bound)
         self._calls[name] = shared
         self._running.add(shared)

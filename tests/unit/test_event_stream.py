@@ -1,0 +1,115 @@
+"""The writer of one stream: of Chunks from its task, and of lone deltas from within a read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import pytest
+
+from headgate.event_stream import EventStream
+from headgate.guard import PeerGone
+from headgate.notices import Notices
+from headgate.progress import Progress
+from headgate.upstream import Chunk, Delta, Head
+
+if TYPE_CHECKING:
+    from headgate.guard import Context
+    from headgate.v1 import chat_pb2 as pb
+
+
+class Reader:
+    """A context whose writes leave at once, unless it is told to hold them.
+
+    Attributes:
+        got: what was written: the text of deltas with their position, or the event's name.
+        gone: writes fail, as they do when the client has left.
+    """
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+        self.gone = False
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def write(self, event: pb.StreamChatResponse) -> None:
+        if self.gone:
+            raise grpc.aio.InternalError("gone")
+        kind = event.WhichOneof("event")
+        self.got.append((event.delta.content, event.delta.position) if kind == "delta" else kind)
+        left = asyncio.get_running_loop().create_future()
+        if self.free.is_set():
+            left.set_result(None)
+        self.held = left
+        await left
+
+
+def stream(reader: Reader, notices: Notices | None = None) -> EventStream:
+    return EventStream(
+        cast("Context", reader),
+        Progress(time.monotonic),
+        write_stall_timeout=10,
+        clock=time.monotonic,
+        notices=notices,
+    )
+
+
+def chunk(*words: str) -> Chunk:
+    return Chunk(head=Head(id="x"), deltas=[Delta(content=word) for word in words])
+
+
+async def test_taken_deltas_stand_in_their_place() -> None:
+    """Positions go on, whichever way a delta came."""
+    reader = Reader()
+    events = stream(reader)
+    await events.send(chunk("a", "b"))
+    assert events.take(Delta(content="c"))
+    await events.send(chunk("d"))
+    assert events.take(Delta(content="e"))
+    await events.finish(system_prompt_applied=False)
+    assert reader.got == ["started", ("ab", 2), ("c", 3), ("d", 4), ("e", 5), "finished"]
+
+
+async def test_nothing_is_taken_before_the_start() -> None:
+    """The first content brings `started` with it, from the task."""
+    reader = Reader()
+    assert not stream(reader).take(Delta(content="a"))
+    assert reader.got == []
+
+
+async def test_nothing_is_taken_while_a_write_is_under_way() -> None:
+    """So a reader that stops reading stops the upstream read, too."""
+    reader = Reader()
+    events = stream(reader)
+    await events.send(chunk("a"))
+    reader.free.clear()
+    assert events.take(Delta(content="b"))
+    assert not events.take(Delta(content="c"))
+    reader.held.set_result(None)
+    assert events.take(Delta(content="c"))
+    assert reader.got[-2:] == [("b", 2), ("c", 3)]
+    reader.held.set_result(None)
+    events.close()
+
+
+async def test_nothing_is_taken_from_who_wants_notices() -> None:
+    """Two tasks write there, and take turns."""
+    reader = Reader()
+    events = stream(reader, Notices(time.monotonic(), queue_updates=True, heartbeat=10))
+    await events.send(chunk("a"))
+    assert not events.take(Delta(content="b"))
+
+
+async def test_a_fault_of_taking_is_met_by_the_task() -> None:
+    """Taking raises nothing into the read; the delta then comes as a Chunk."""
+    reader = Reader()
+    events = stream(reader)
+    await events.send(chunk("a"))
+    reader.gone = True
+    assert not events.take(Delta(content="b"))
+    assert events.position == 1
+    reader.gone = False
+    with pytest.raises(PeerGone):
+        await events.send(chunk("b"))

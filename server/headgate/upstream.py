@@ -116,7 +116,8 @@ class Call:
         system_prompt_applied: whether the gateway put its system prompt in.
         trail: the trace that its attempts belong to, if there is one.
         gate: the throttle's word on when an attempt may write its request.
-        taker: given lone deltas at once by the upstream, between the Chunks, if there is one.
+        taker: given lone deltas at once by the upstream, between the Chunks, if there is one; a
+            door that reads the Chunks itself takes it away.
         idempotency_key: calls of this caller with the same one share one call; empty: none.
         attempt: the number of the attempt that is under way, from 1.
         spent: seconds that attempts have used so far; queueing and backoff do not count.

@@ -18,10 +18,12 @@ from support.raw_upstream import (
     DONE,
     RawUpstream,
     answers,
+    chunked,
     delta,
     event,
     finish,
     says,
+    stream_head,
     streams,
 )
 
@@ -353,3 +355,24 @@ async def test_prompts_and_answers_only_when_asked_for() -> None:
                 '[{"choice":0,"content":"an ANSWER"}]',
                 '[{"choice":0,"content":"half an ANSWER"}]',
             ]
+
+
+async def test_an_answer_is_written_down_whole() -> None:
+    """However it came: here each delta is with the caller before the next is sent."""
+    words = ["an ", "ANSWER ", "in ", "pieces"]
+    seen: list[str] = []
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head())
+        for number, word in enumerate(words, 1):
+            await connection.send(chunked(event(delta(word))))
+            await upstream.until(lambda: len(seen) == number)  # noqa: B023 - awaited here
+        await connection.send(chunked(event(finish()) + DONE))
+
+    async with logged(script, log={"prompts": True}) as (lines, upstream, caller):
+        async for received in caller.stub.StreamChat(ask(), timeout=20):
+            if received.WhichOneof("event") == "delta":
+                seen.append(received.delta.content)
+                await upstream._notify()
+    (answer,) = lines.of("answer")
+    assert answer["choices"] == '[{"choice":0,"content":"an ANSWER in pieces"}]'

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from headgate.v1 import chat_pb2 as pb
 from support.gateway import ask, gateway, kinds, text
@@ -19,6 +23,8 @@ from support.raw_upstream import (
     stream_head,
     streams,
 )
+
+WORDS = "abcde"
 
 
 async def test_tokens_stream_and_finish() -> None:
@@ -46,24 +52,44 @@ async def test_unary_chat() -> None:
         assert upstream.requests[0].json["stream"] is False
 
 
-async def test_a_delta_arrives_before_the_next_is_produced() -> None:
+_A_MILLISECOND = Duration(nanos=1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sections"),
+    [
+        ({}, {}),
+        ({}, {"log": {"prompts": True}}),
+        ({}, {"metrics": {"listen": "127.0.0.1:0"}}),
+        ({"idempotency_key": "a-key"}, {}),
+        ({"stream_options": {"delta_interval": _A_MILLISECOND}}, {}),
+        ({"stream_options": {"queue_updates": True}}, {}),
+    ],
+    ids=["plain", "prompts", "metrics", "key", "delta_interval", "queue_updates"],
+)
+async def test_a_delta_arrives_before_the_next_is_produced(
+    fields: dict[str, Any], sections: dict[str, Any]
+) -> None:
     """Nothing is held back: each delta is read before the upstream sends another."""
 
     async def script(_: Request, connection: Connection) -> None:
         await connection.send(stream_head())
-        for word in "abc":
+        for word in WORDS:
             await connection.send(chunked(event(delta(word))))
             await upstream.until(partial(seen.__contains__, word))
         await connection.send(chunked(event(finish()) + DONE))
 
     seen: list[str] = []
-    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
-        async for received in caller.stub.StreamChat(ask(), timeout=20):
+    positions: list[int] = []
+    async with RawUpstream(script) as upstream, gateway(upstream.url, **sections) as caller:
+        async for received in caller.stub.StreamChat(ask(**fields), timeout=20):
             if received.WhichOneof("event") == "delta":
                 seen.append(received.delta.content)
+                positions.append(received.delta.position)
                 await upstream._notify()
 
-    assert seen == ["a", "b", "c"]
+    assert seen == list(WORDS)
+    assert positions == [1, 2, 3, 4, 5]
 
 
 async def test_positions_rise_and_count_upstream_deltas() -> None:

@@ -36,6 +36,7 @@ class Transcript:
         messages = _encode(call.request.messages).decode()[:LONGEST]
         _log.info("prompt", messages=messages)
         spoken = _Spoken()
+        call.taker = None  # all of it has to come by here
         try:
             async with self._inner.open(call) as chunks:
                 heard = _listen(chunks, spoken)

@@ -13,7 +13,6 @@ from headgate.config import CallersSettings, SystemPromptSettings, limits_line, 
 from headgate.gateway import Gateway
 from headgate.logs import configure_logs
 from headgate.reload import Reload
-from headgate.sandbox import start_sandbox
 from headgate.service_manager import ServiceManager
 from headgate.signals import Signals, meanwhile, tell
 
@@ -86,6 +85,8 @@ async def in_front_of_sandbox(settings: Settings, stack: AsyncExitStack) -> Sett
     Raises:
         StartError: no port can be had.
     """
+    from headgate.sandbox import start_sandbox  # noqa: PLC0415 - 1 MiB, for the sandbox alone
+
     limit = PUBLISHED_LIMIT if settings.profile == "published" else CallersSettings()
     own = {"callers": limit, "system_prompt": SystemPromptSettings()}
     sandbox = await start_sandbox(settings.model_copy(update=own), "127.0.0.1:0")

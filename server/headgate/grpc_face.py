@@ -132,6 +132,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             error.metadata["position_sent"] = str(events.position)
             raise
         finally:
+            call.taker = None  # the writer knows the call, too, and a cycle would keep both
             events.close()
 
     async def _answer(self, call: Call, progress: Progress) -> Chunk:

@@ -69,6 +69,8 @@ async def mesh(
         files = Files(folder)
         config = files.config(front, [one.address for one in replicas], port=port)
         running = await stack.enter_async_context(envoy(change(config), folder))
+        while any((await running.hosts()).values()):
+            pass  # its first look at one may have come too soon; the next is in two seconds
         yield Mesh(running, replicas)
 
 

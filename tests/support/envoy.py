@@ -88,6 +88,8 @@ class Files:
         endpoints = [{"endpoint": {"address": _address(one)}} for one in headgates]
         for cluster in config["static_resources"]["clusters"]:
             cluster["load_assignment"]["endpoints"] = [{"lb_endpoints": endpoints}]
+            # Else those who balance hear up to a second late of a headgate that has become healthy.
+            cluster.setdefault("common_lb_config", {})["update_merge_window"] = "0s"
         return config
 
     def _write(self, name: str, data: bytes) -> None:

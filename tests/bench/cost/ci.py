@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.cost.callers import Target
 
 ROUNDS = 5
-TOKEN, CALL, MESSAGES = 2.4, 4.3, 0.95
+TOKEN, CALL, MESSAGES = 1.7, 3.9, 0.95
 
 
 async def measure() -> list[Row]:

@@ -21,10 +21,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environments import ROOT, ToolError, environment
+from environments import ROOT, ToolError
+from stubs import CONTRACT, PROTOS, compiler, run
 
-PROTOS = ROOT / "protos"
-PROTO = "headgate/v1/chat.proto"
 SERVER = "server/headgate/v1"
 CLIENT = "clients/python/headgate_client"
 SCRIPTS = tuple(f"clients/{name}/generate.py" for name in ("go", "typescript", "web"))
@@ -77,7 +76,7 @@ def _python() -> Files:
     made = _protoc()
     stubs = {"__init__.py": INIT} | {name: made[name] for name in STUBS}
     server = stubs | {
-        "chat.proto": (PROTOS / PROTO).read_bytes(),
+        "chat.proto": (PROTOS / CONTRACT).read_bytes(),
         "chat.binpb": made["chat.binpb"],
     }
     settings = ("service_config.json", "channel_defaults.json")
@@ -90,25 +89,20 @@ def _python() -> Files:
 
 def _protoc() -> Files:
     """Run the pinned compiler; the names are without their directory."""
-    pins = (PROTOS / "tools.txt").read_text().splitlines()
-    python = environment("proto", [pin for pin in pins if not pin.startswith("#")])
+    python = compiler()
     with tempfile.TemporaryDirectory() as directory:
         outputs = ("--python_out=", "--grpc_python_out=", "--mypy_out=quiet:")
-        made = Path(directory) / Path(PROTO).parent
+        made = Path(directory) / Path(CONTRACT).parent
         command = [
             *(str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"),
             *(f"{output}{directory}" for output in (*outputs, "--mypy_grpc_out=quiet:")),
             *("--include_imports", "--include_source_info"),
             f"--descriptor_set_out={directory}/chat.binpb",
-            PROTO,
+            CONTRACT,
         ]
         # protoc looks for its plugins, which stand beside that Python, on the path.
         path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-        done = subprocess.run(  # noqa: S603
-            command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise ToolError(f"protoc refuses the contract: {done.stderr.strip()}")
+        run(command, "protoc refuses the contract", os.environ | {"PATH": path})
         paths = [*made.iterdir(), Path(directory) / "chat.binpb"]
         return {path.name: path.read_bytes() for path in paths}
 

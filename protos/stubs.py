@@ -58,6 +58,16 @@ def main(language: str, replaced: str, generate: Callable[[], Files]) -> int:
     return 0
 
 
+def compiler() -> Path:
+    """The Python that has the pinned `grpc_tools.protoc`.
+
+    Raises:
+        ToolError: it cannot be had.
+    """
+    pins = (PROTOS / "tools.txt").read_text().splitlines()
+    return environment("proto", [pin for pin in pins if not pin.startswith("#")])
+
+
 def stubs(plugins: Sequence[Plugin], files: Sequence[str], *, google: bool = False) -> Files:
     """What the plugins make of these files: paths as the plugins name them, and bytes.
 
@@ -67,10 +77,8 @@ def stubs(plugins: Sequence[Plugin], files: Sequence[str], *, google: bool = Fal
     Raises:
         ToolError: the compiler cannot be had, or refuses.
     """
-    pins = (PROTOS / "tools.txt").read_text().splitlines()
-    python = environment("proto", [pin for pin in pins if not pin.startswith("#")])
     with tempfile.TemporaryDirectory() as directory:
-        command = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
+        command = [str(compiler()), "-m", "grpc_tools.protoc", f"-I{PROTOS}"]
         if google:
             command.append(f"-I{_googleapis()}")
         for name, program, options in plugins:

@@ -61,7 +61,7 @@ class WorkerProcess:
                     pass_fds=[its.fileno()],
                     start_new_session=True,
                 )
-            except BaseException:
+            except BaseException:  # cancelled, too: nobody else knows this end
                 ours.close()
                 raise
         link = Link(to_supervisor, hear)

@@ -26,8 +26,11 @@ PLAYWRIGHT_VERSION := 1.65.2
 
 RUN := .venv/bin/python
 READY := .venv/.ready
-BENCH := PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 $(RUN)
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+# As an operator installs it: what development needs besides is loaded where it is found.
+SERVED := .tools/served
+SERVED_READY := $(SERVED)/.ready
+BENCH := PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 SERVED="$(CURDIR)/$(SERVED)/bin/python" $(RUN)
 BUF_READY := .tools/buf-$(BUF_VERSION)
 PYRIGHT_READY := .tools/pyright-$(PYRIGHT_VERSION)
 PLAYWRIGHT_READY := .venv/.playwright-$(PLAYWRIGHT_VERSION)
@@ -213,7 +216,7 @@ conformance: $(READY) ## Give every client the same cases; ARGS="--language go" 
 	@$(RUN) tests/conformance/kit.py $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## Measure what headgate costs and adds; ARGS="--quick stream" chooses, --help tells
+bench: $(READY) $(SERVED_READY) ## Measure what headgate costs and adds; ARGS="--quick stream" chooses, --help tells
 	@$(BENCH) -m bench.cost.measure $(ARGS)
 
 .PHONY: bench-compare
@@ -221,11 +224,11 @@ bench-compare: $(READY) ## Put two results of `make bench` side by side: A=old.j
 	@$(BENCH) -m bench.cost.compare "$(A)" "$(B)"
 
 .PHONY: bench-ci
-bench-ci: $(READY) ## Fail when a token or a call has become about twice as dear, in two minutes
+bench-ci: $(READY) $(SERVED_READY) ## Fail when a token or a call has become about twice as dear, in two minutes
 	@$(BENCH) -m bench.cost.ci
 
 .PHONY: bench-peers
-bench-peers: $(READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and nginx; ARGS="--help" tells
+bench-peers: $(READY) $(SERVED_READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and nginx; ARGS="--help" tells
 	@$(BENCH) -m bench.peers.measure $(ARGS)
 
 .PHONY: bench-traffic
@@ -293,6 +296,14 @@ $(PYRIGHT_READY):
 	@command -v npm >/dev/null || { echo "pyright comes from npm, which is missing; install Node.js" >&2; exit 1; }
 	@npm install --silent --no-fund --no-audit --no-save --prefix .tools/pyright pyright@$(PYRIGHT_VERSION)
 	@touch $(PYRIGHT_READY)
+
+$(SERVED_READY): pyproject.toml server/constraints.txt
+	@echo "installing what serves into $(SERVED)"
+	@$(PYTHON) -m venv --clear $(SERVED)
+	@$(SERVED)/bin/python -m pip --disable-pip-version-check --quiet install pip==$(PIP_VERSION)
+	@$(SERVED)/bin/python -m pip --quiet install -c server/constraints.txt hatchling
+	@$(SERVED)/bin/python -m pip --quiet install -c server/constraints.txt --no-build-isolation -e .
+	@touch $(SERVED_READY)
 
 .PHONY: proto
 proto: $(READY) ## Make the stubs, and whatever else follows from the contract

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headgate.config import Settings, ThrottleSettings
+    from headgate.telemetry.quiet import Quiet
     from headgate.telemetry.store import StoreWatch
-    from headgate.telemetry.telemetry import Quiet
     from headgate.throttle.store import Store
     from headgate.upstream import Upstream
 

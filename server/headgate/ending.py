@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiohttp import web
-
 from headgate.errors import HeadgateError, Reason
 from headgate.guard import PeerGone
-from headgate.http_face.sse import ReaderGone
 from headgate.status import row
 
 if TYPE_CHECKING:
@@ -59,8 +56,9 @@ def ending_of(error: BaseException | None, call: Call | None, now: float) -> End
         if call is not None and now >= call.deadline_or_inf - AT_THE_DEADLINE:
             return Ending("DEADLINE_EXCEEDED", Reason.DEADLINE.value, None)
         return Ending("CANCELLED", http=None)
-    if isinstance(error, PeerGone | ReaderGone):
+    if isinstance(error, PeerGone):
         return Ending("CANCELLED", http=None)
-    if isinstance(error, web.HTTPException):
-        return Ending("INVALID_ARGUMENT", Reason.INVALID_REQUEST.value, error.status)
+    refused = getattr(error, "status", None)
+    if isinstance(refused, int):  # aiohttp's HTTPException; its server is loaded for HTTP alone
+        return Ending("INVALID_ARGUMENT", Reason.INVALID_REQUEST.value, refused)
     return Ending("INTERNAL", Reason.INTERNAL.value, 500)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from headgate.channelz import channelz_server
 from headgate.config import StartError
 from headgate.corridor import Corridor
 from headgate.grpc_face import ChatServicer, add_chat_service, add_unknown
 from headgate.health import Health
-from headgate.http_face import HttpFace, HttpOptions
 from headgate.http_upstream import HttpUpstream
 from headgate.identity import Identity
 from headgate.intake import Intake
@@ -24,13 +22,14 @@ from headgate.reflection import add_reflection
 from headgate.security import Security
 from headgate.shared_schedule import SharedSchedule, pace_of
 from headgate.system_prompt import SystemPrompt
-from headgate.telemetry.page import MetricsPage
+from headgate.telemetry.quiet import Quiet
 from headgate.telemetry.store import StoreWatch
-from headgate.telemetry.telemetry import Quiet, Telemetry
 from headgate.throttle.store import MemoryStore
 
 if TYPE_CHECKING:
     from headgate.config import Settings, ThrottleSettings
+    from headgate.http_face import HttpFace
+    from headgate.telemetry.page import MetricsPage
     from headgate.throttle.ledger import Ledger
 
 # A queued call that fails before its client has seen GOAWAY comes back to this very server.
@@ -67,8 +66,7 @@ class Gateway:
     ) -> None:
         self._settings = settings
         self._shared_port = shared_port
-        named = settings.callers.overrides
-        self.telemetry = Telemetry(named) if settings.metrics.listen else Quiet()
+        self.telemetry = _telemetry(settings)
         upstream = settings.upstream
         self._record = Record(settings, self.telemetry)
         self._upstream = HttpUpstream(upstream, upstream.read_api_key(), self._record.hear)
@@ -125,6 +123,8 @@ class Gateway:
         await self._answer_probes()
         await self._show_metrics()
         if self._settings.server.channelz_listen is not None:
+            from headgate.channelz import channelz_server  # noqa: PLC0415 - few need it
+
             self._channelz = channelz_server()
             self.channelz_address = bind(self._channelz, self._settings.server.channelz_listen)
             await self._channelz.start()
@@ -145,6 +145,8 @@ class Gateway:
         listen = self._settings.metrics.listen
         if listen is None or self._shared_port:
             return
+        from headgate.telemetry.page import MetricsPage  # noqa: PLC0415 - 3 MiB, with aiohttp's server
+
         self._page = MetricsPage.of(self.telemetry)
         try:
             self.metrics_address = await self._page.start(listen)
@@ -254,6 +256,8 @@ class Gateway:
         return chat
 
     def _http_face(self) -> HttpFace:
+        from headgate.http_face import HttpFace, HttpOptions  # noqa: PLC0415 - 3 MiB, as above
+
         settings = self._settings
         model = settings.upstream.model
         options = HttpOptions(
@@ -274,6 +278,14 @@ class Gateway:
             watch=self._record.watch,
             unknown=self._record.unknown,
         )
+
+
+def _telemetry(settings: Settings) -> Quiet:
+    if settings.metrics.listen is None:
+        return Quiet()
+    from headgate.telemetry.telemetry import Telemetry  # noqa: PLC0415 - 1 MiB with its library
+
+    return Telemetry(settings.callers.overrides)
 
 
 def _watched(schedule: SharedSchedule | None, settings: ThrottleSettings) -> StoreWatch:

@@ -28,7 +28,7 @@ _log = structlog.get_logger("headgate")
 
 
 class PeerGone(Exception):
-    """The client left while a write to it was blocked."""
+    """The client left, or has stopped reading for too long; there is nobody to tell."""
 
 
 def guarded(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headgate.config import Settings
-    from headgate.telemetry.telemetry import Quiet
+    from headgate.telemetry.quiet import Quiet
     from headgate.upstream import Upstream
 
 

@@ -23,7 +23,6 @@ from headgate.errors import (
     UpstreamUnavailable,
 )
 from headgate.guard import PeerGone
-from headgate.http_face.sse import ReaderGone
 from headgate.telemetry.calls import CallMeter
 from headgate.telemetry.samples import exposition, families_of
 from headgate.upstream import Call
@@ -39,7 +38,6 @@ ENDINGS: list[tuple[BaseException | None, str, str]] = [
     (InternalError(), "INTERNAL", "INTERNAL"),
     (ValueError("ours"), "INTERNAL", "INTERNAL"),
     (PeerGone(), "CANCELLED", "NONE"),
-    (ReaderGone(), "CANCELLED", "NONE"),
     (web.HTTPUnsupportedMediaType(), "INVALID_ARGUMENT", "INVALID_REQUEST"),
 ]
 

@@ -18,7 +18,6 @@ from headgate.config import TelemetrySettings, load
 from headgate.ending import Ending, ending_of
 from headgate.errors import Draining, InternalError, Reason, Refused, UpstreamUnavailable
 from headgate.guard import PeerGone
-from headgate.http_face.sse import ReaderGone
 from headgate.request_id import request_id_of
 from headgate.tracing import names
 from headgate.tracing.onward import Carried, as_headers
@@ -143,7 +142,6 @@ def test_a_url_without_a_path_gets_the_usual_one() -> None:
         (InternalError(), Ending("INTERNAL", "INTERNAL", 500)),
         (ValueError(), Ending("INTERNAL", "INTERNAL", 500)),
         (PeerGone(), Ending("CANCELLED", http=None)),
-        (ReaderGone(), Ending("CANCELLED", http=None)),
         (web.HTTPRequestTimeout(), Ending("INVALID_ARGUMENT", "INVALID_REQUEST", 408)),
         # Nobody has cancelled this task, so it is a fault of ours.
         (asyncio.CancelledError(), Ending("INTERNAL", "INTERNAL", 500)),

@@ -20,11 +20,12 @@ from headgate.errors import (
     PermissionDenied,
     StreamInterrupted,
 )
+from headgate.guard import PeerGone
 from headgate.http_face.body import Body, Dialect, read_body
 from headgate.http_face.entry import caller_of, combined
 from headgate.http_face.errors import error_body, error_response, in_json_terms, json_response
 from headgate.http_face.middleware import request_id
-from headgate.http_face.sse import EventStream, ReaderGone
+from headgate.http_face.sse import EventStream
 from headgate.http_face.translate import Answer, EventMaker, completion
 from headgate.intake import KEY_HEADER
 from headgate.running_calls import OutOfTime, RunningCalls
@@ -73,7 +74,7 @@ class HttpChat:
         try:
             with self.calls.running():
                 return await self._answer_or_error(request, dialect, stream)
-        except ReaderGone:
+        except PeerGone:
             return stream.response
         finally:
             stream.close()
@@ -85,7 +86,7 @@ class HttpChat:
             with self._watch("http") as progress:
                 progress.entered(request_id(), request.headers, request.path)
                 return await self._answer(request, dialect, stream, progress)
-        except (web.HTTPException, ReaderGone):
+        except (web.HTTPException, PeerGone):
             raise
         except InvalidRequest as wrong:
             error: HeadgateError = in_json_terms(wrong)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from headgate.guard import PeerGone
 from headgate.http_face.translate import encode_json
 from headgate.timer import Timer
 
@@ -19,10 +20,6 @@ _HEADERS = {
     # Tells nginx and those that follow it not to hold events back.
     "X-Accel-Buffering": "no",
 }
-
-
-class ReaderGone(Exception):
-    """The reader has left, or stopped reading for too long; there is nobody to tell."""
 
 
 class EventStream:
@@ -48,18 +45,18 @@ class EventStream:
         """The status and the headers.
 
         Raises:
-            ReaderGone: the reader left.
+            PeerGone: the reader left.
         """
         try:
             await self.response.prepare(self._request)
         except ConnectionError as error:
-            raise ReaderGone from error
+            raise PeerGone from error
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """One event.
 
         Raises:
-            ReaderGone: the reader left or stalled.
+            PeerGone: the reader left or stalled.
         """
         await self._write(b"data: " + encode_json(event) + b"\n\n")
 
@@ -70,7 +67,7 @@ class EventStream:
     async def fail(self, error: Mapping[str, Any]) -> None:
         """The end of an answer that is not whole: an `error` event, no [DONE], no reuse."""
         self.response.force_close()
-        with suppress(ReaderGone):
+        with suppress(PeerGone):
             await self._write(b"event: error\ndata: " + encode_json(error) + b"\n\n")
 
     def close(self) -> None:
@@ -81,8 +78,8 @@ class EventStream:
             with self._timer.limit(self._stall):
                 await self.response.write(data)
         except ConnectionError as error:
-            raise ReaderGone from error
+            raise PeerGone from error
         except TimeoutError as error:
             if self._request.transport is not None:
                 self._request.transport.abort()
-            raise ReaderGone from error
+            raise PeerGone from error

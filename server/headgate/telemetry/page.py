@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from headgate.telemetry.family import Family
+    from headgate.telemetry.quiet import Quiet
     from headgate.telemetry.state import State
-    from headgate.telemetry.telemetry import Quiet
 
 _CLOSING_TIMEOUT = 1.0
 

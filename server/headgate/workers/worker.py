@@ -17,7 +17,7 @@ from headgate.config import ConfigError, StartError
 from headgate.gateway import Gateway
 from headgate.logs import configure_logs
 from headgate.signals import Signals, meanwhile
-from headgate.telemetry.telemetry import Quiet
+from headgate.telemetry.quiet import Quiet
 from headgate.workers import messages
 from headgate.workers.ledger import SupervisorLedger
 from headgate.workers.link import Link

@@ -28,6 +28,8 @@ _WORKERS = re.compile(r"\(processes ([\d, ]+)\)")
 ALL = sorted(os.sched_getaffinity(0))
 MEASURED = ALL[:1]
 OTHERS = ALL[1:] or ALL
+# Python where headgate is installed as operators do it; see the Makefile.
+SERVED = os.environ.get("SERVED", sys.executable)
 
 
 class Gateway(Process):
@@ -132,7 +134,7 @@ async def gateway(url: str, *flags: str, cores: list[int] = MEASURED) -> AsyncIt
     """`headgate serve` as it is by default, but without a pace unless the flags give one."""
     with on(cores):
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "headgate", "serve", "--upstream", url),
+            *(SERVED, "-m", "headgate", "serve", "--upstream", url),
             *("--profile", "unlimited", "--listen", "127.0.0.1:0", "--server.grace", "0", *flags),
             env=clean_environment(),
             stderr=asyncio.subprocess.PIPE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import grpc
@@ -96,27 +96,29 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         await self.calls.finish(grace)
 
     @guarded
-    async def Chat(self, request: pb.ChatRequest, context: Context) -> pb.ChatResponse:  # noqa: N802 - the contract's name
+    async def Chat(  # noqa: N802 - the contract's name
+        self, arrived: Arrived, context: Context
+    ) -> pb.ChatResponse:
         with self._watch("grpc", "Chat") as progress, self.calls.running():
             entry = await self._enter(context, "Chat", progress)
-            call = self._admit(request, context, entry, progress, stream=False)
+            call = self._admit(arrived.take(), context, entry, progress, stream=False)
             whole = await self._in_time(call, progress, self._answer(call, progress))
             gateway = gateway_info(progress, system_prompt_applied=call.system_prompt_applied)
             return chat_response(whole, time.time(), gateway)
 
     @guarded
     async def StreamChat(  # type: ignore[override]  # noqa: N802 - a writing coroutine
-        self, request: pb.ChatRequest, context: Context
+        self, arrived: Arrived, context: Context
     ) -> None:
         with self._watch("grpc", "StreamChat") as progress:
-            await self._stream_chat(request, context, progress)
+            await self._stream_chat(arrived, context, progress)
 
-    async def _stream_chat(
-        self, request: pb.ChatRequest, context: Context, progress: Progress
-    ) -> None:
+    async def _stream_chat(self, arrived: Arrived, context: Context, progress: Progress) -> None:
         clock = asyncio.get_running_loop().time
         entry = await self._enter(context, "StreamChat", progress)
+        request = arrived.take()
         call = self._admit(request, context, entry, progress, stream=True)
+        interval = _seconds(request.stream_options.delta_interval)
         events = EventStream(
             context,
             progress,
@@ -124,9 +126,9 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             clock=clock,
             notices=_notices(request.stream_options, clock()),
         )
+        del request  # with its prompt, which may be long, as the answer may
         try:
             with self.calls.running():
-                interval = _seconds(request.stream_options.delta_interval)
                 await self._in_time(call, progress, self._stream(call, events, interval))
         except StreamInterrupted as error:
             error.metadata["position_sent"] = str(events.position)
@@ -192,7 +194,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     def _admit(
         self,
-        request: pb.ChatRequest | None,
+        request: pb.ChatRequest,
         context: Context,
         entry: Entry,
         progress: Progress,
@@ -200,8 +202,6 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         stream: bool,
     ) -> Call:
         headers = entry.headers
-        if request is None:
-            raise InvalidRequest([_UNREADABLE])
         reader = RequestReader()
         body = reader.read(request)
         body.stream = stream
@@ -237,6 +237,32 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 _UNREADABLE = FieldViolation("request", "is no headgate.v1.ChatRequest: its bytes do not parse")
 
 
+class Arrived:
+    """A call's message, for its handler to take: gRPC keeps what arrived until the call is over.
+
+    Args:
+        data: the message as it came.
+    """
+
+    __slots__ = ("_message",)
+
+    def __init__(self, data: bytes) -> None:
+        self._message: pb.ChatRequest | None = None
+        with suppress(DecodeError):
+            self._message = pb.ChatRequest.FromString(data)
+
+    def take(self) -> pb.ChatRequest:
+        """The message; once.
+
+        Raises:
+            InvalidRequest: its bytes are none.
+        """
+        message, self._message = self._message, None
+        if message is None:
+            raise InvalidRequest([_UNREADABLE])
+        return message
+
+
 def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:
     """Serve both methods.
 
@@ -245,10 +271,10 @@ def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:
     """
     handlers = {
         "Chat": grpc.unary_unary_rpc_method_handler(
-            servicer.Chat, _parse, pb.ChatResponse.SerializeToString
+            servicer.Chat, Arrived, pb.ChatResponse.SerializeToString
         ),
         "StreamChat": grpc.unary_stream_rpc_method_handler(
-            servicer.StreamChat, _parse, pb.StreamChatResponse.SerializeToString
+            servicer.StreamChat, Arrived, pb.StreamChatResponse.SerializeToString
         ),
     }
     service = pb.DESCRIPTOR.services_by_name["ChatService"].full_name
@@ -275,13 +301,6 @@ def add_unknown(server: grpc.aio.Server, tell: Callable[[str, str, str], None]) 
         tell: called with the face, the method and the request id.
     """
     server.add_generic_rpc_handlers((_Unknown(tell),))
-
-
-def _parse(data: bytes) -> pb.ChatRequest | None:
-    try:
-        return pb.ChatRequest.FromString(data)
-    except DecodeError:
-        return None
 
 
 def _notices(options: pb.StreamOptions, now: float) -> Notices | None:

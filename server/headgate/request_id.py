@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 
 HEADER = "x-request-id"
 # Visible ASCII, without quotes and backslashes.
@@ -12,4 +12,4 @@ _SANE = re.compile(r"[!#-&(-\[\]-~]{1,128}")
 
 def request_id_of(given: str) -> str:
     """The caller's own, when it is one that can stand in a log and a header."""
-    return given if _SANE.fullmatch(given) else uuid.uuid4().hex
+    return given if _SANE.fullmatch(given) else os.urandom(16).hex()

@@ -74,6 +74,7 @@ class RetryDoor:
                     self._note_the_end(error)
                     raise
             else:
+                call.forget_prompt()
                 async with Entered(way):
                     yield chunks
                 return

@@ -146,6 +146,11 @@ class Call:
     def deadline_or_inf(self) -> float:
         return math.inf if self.deadline is None else self.deadline
 
+    def forget_prompt(self) -> None:
+        """No attempt follows; a long prompt would be kept for as long as its answer runs."""
+        self.request.messages = []
+        self.request.tools = None
+
 
 class Head(Struct, frozen=True):
     """Who answers; `created` in seconds since the epoch, 0 when the upstream did not say."""

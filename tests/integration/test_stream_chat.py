@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from headgate import wire
 from headgate.v1 import chat_pb2 as pb
 from support.gateway import ask, gateway, kinds, text
 from support.raw_upstream import (
@@ -90,6 +93,32 @@ async def test_a_delta_arrives_before_the_next_is_produced(
 
     assert seen == list(WORDS)
     assert positions == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("fields", [{}, {"idempotency_key": "a-key"}], ids=["plain", "key"])
+async def test_a_prompt_is_let_go_once_its_answer_has_begun(fields: dict[str, Any]) -> None:
+    """Prompts may be long and answers slow: what was asked is not kept until the end."""
+
+    async def script(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head() + chunked(event(delta("a"))))
+        await upstream.until(lambda: seen)
+        await connection.send(chunked(event(finish()) + DONE))
+
+    seen: list[list[object]] = []
+    question = ask(**fields)
+    async with RawUpstream(script) as upstream, gateway(upstream.url) as caller:
+        async for received in caller.stub.StreamChat(question, timeout=20):
+            if received.WhichOneof("event") == "delta":
+                seen.append([kept for kept in gc.get_objects() if _holds_a_prompt(kept)])
+                await upstream._notify()
+
+    assert seen == [[question]]
+
+
+def _holds_a_prompt(kept: object) -> bool:
+    if isinstance(kept, wire.ChatRequest | pb.ChatRequest):
+        return bool(kept.messages)
+    return isinstance(kept, httpx.Request)
 
 
 async def test_positions_rise_and_count_upstream_deltas() -> None:

@@ -78,7 +78,6 @@ class Transport(httpx.AsyncBaseTransport):
             exchange.status,
             headers=exchange.headers,
             stream=Body(exchange, connection),
-            request=request,
         )
 
     async def aclose(self) -> None:

@@ -103,6 +103,7 @@ class JoinDoor:
             return self._start(name, call, fingerprint)
         if shared.fingerprint != fingerprint:
             raise IdempotencyMismatch
+        call.forget_prompt()
         return shared
 
     def _start(self, name: Name, call: Call, fingerprint: bytes) -> SharedCall:

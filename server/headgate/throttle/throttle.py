@@ -80,6 +80,11 @@ class Throttle:
         return not self._store.exact
 
     @property
+    def idle(self) -> bool:
+        """Nobody waits, for a slot or to be handed out, and no slot has to be fetched."""
+        return self._store.exact and not self._room and not self._over
+
+    @property
     def waiting(self) -> int:
         return len(self._room)
 

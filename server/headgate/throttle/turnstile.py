@@ -114,6 +114,8 @@ class Turnstile:
 
     def turn(self) -> None:
         """Do what is due, and stand the timer at what is due next."""
+        if self._timer is None and self.throttle.idle:
+            return
         now = self._clock()
         for ticket in self.throttle.step(now):
             future = self._waiting.pop(ticket, None)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from headgate.notices import Notices
+    from headgate.outbox import Outbox
     from headgate.progress import Progress
     from headgate.upstream import Delta, Place
     from headgate.v1 import chat_pb2 as pb
@@ -34,6 +35,7 @@ class EventStream:
         context: where the events go.
         progress: told of the first delta, asked for the figures of `finished`.
         write_stall_timeout: seconds that one write may wait for the reader.
+        outbox: of all streams that are written by this event loop.
         notices: set only for a caller that asked for queue updates or heartbeats.
     """
 
@@ -44,6 +46,7 @@ class EventStream:
         *,
         write_stall_timeout: float,
         clock: Callable[[], float],
+        outbox: Outbox,
         notices: Notices | None = None,
     ) -> None:
         self.position = 0
@@ -54,7 +57,7 @@ class EventStream:
         self._notices = notices
         self._lock = asyncio.Lock()
         self._timer = Timer()
-        self._ahead = WriteAhead()
+        self._ahead = WriteAhead(outbox)
         self._started = False
         self._closed = False
         self._fault: Exception | None = None
@@ -80,7 +83,7 @@ class EventStream:
             self._tail.extra |= chunk.extra
 
     def take(self, delta: Delta) -> bool:
-        """Start to write a lone delta, while its task waits for the next Chunk; see `Taker`.
+        """Write a lone delta soon, while its task waits for the next Chunk; see `Taker`.
 
         Not while the write before it is under way: then the task waits for that.
         """
@@ -89,10 +92,10 @@ class EventStream:
         position = self.position + delta.count
         try:
             self._ahead.end()
-            self._ahead.start(self._context.write(delta_event(delta, position)))
         except Exception as fault:  # noqa: BLE001 - whatever it is, the task meets it
             self._fault = fault
             return False
+        self._ahead.start_soon(self._context.write(delta_event(delta, position)))
         self.position = position
         self._progress.delta_sent(delta.count)
         return True

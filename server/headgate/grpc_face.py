@@ -24,6 +24,7 @@ from headgate.guard import Context, guarded
 from headgate.hold import hold
 from headgate.intake import KEY_HEADER
 from headgate.notices import Notices
+from headgate.outbox import Outbox
 from headgate.progress import unwatched
 from headgate.request_id import HEADER as REQUEST_ID
 from headgate.request_id import request_id_of
@@ -89,6 +90,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self._max_deadline = max_deadline
         self._write_stall_timeout = write_stall_timeout
         self._watch = watch
+        self._outbox = Outbox()
         self.calls = RunningCalls()
 
     async def finish(self, grace: float) -> None:
@@ -124,6 +126,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             progress,
             write_stall_timeout=self._write_stall_timeout,
             clock=clock,
+            outbox=self._outbox,
             notices=_notices(request.stream_options, clock()),
         )
         del request  # with its prompt, which may be long, as the answer may

@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from headgate.outbox import Outbox
+
 
 class WriteAhead:
-    """Starts a write at once, and waits for it when the next one is due.
+    """Starts a write at once, or soon, and waits for it when the next one is due.
 
     A task that awaits each write is woken twice a message, by the message and by the word that it
     has left. Here the second costs nothing unless somebody needs it. At most one write is under
     way, so a reader that stops reading still stops the writer.
+
+    Args:
+        outbox: begins what is to be written soon, with that of others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._planned: Coroutine[Any, Any, Any] | None = None
         self._write: Coroutine[Any, Any, Any] | None = None
         self._left: asyncio.Future[Any] | None = None
+        self._fault: BaseException | None = None
 
     @property
     def done(self) -> bool:
         """Whether the next write would start at once."""
-        return self._left is None or self._left.done()
+        return self._planned is None and (self._left is None or self._left.done())
 
     def start(self, write: Coroutine[Any, Any, Any]) -> None:
         """Run the write up to where it waits; only when the one before it was settled.
@@ -40,28 +48,51 @@ class WriteAhead:
         left._asyncio_future_blocking = False  # noqa: SLF001 - as a task does that waits for it
         self._write, self._left = write, left
 
+    def start_soon(self, write: Coroutine[Any, Any, Any]) -> None:
+        """As `start`, with the next writes of other streams; what it raises is heard by `end`."""
+        self._planned = write
+        self._outbox.add(self._begin)
+
     def end(self) -> None:
         """Take note that a write that is `done` is through.
 
         Raises:
             Exception: what the write raises; once.
         """
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
         write, self._write, self._left = self._write, None, None
         if write is not None:
             self.start(write)
 
     async def settle(self) -> None:
-        """Wait until the write is through; raises as `end`."""
+        """Begin what is planned, and wait until the write is through; raises as `end`."""
+        self._begin()
         while self._left is not None:
             await _until_done(self._left)
             self.end()
+        self.end()
 
     def drop(self) -> None:
-        """Nobody waits for the write any more; it ends by itself, since gRPC has to free it."""
+        """Nobody waits for the write any more; it ends by itself, since gRPC has to free it.
+
+        One that is planned begins: what comes after it, most often a status, must not overtake it.
+        """
+        self._begin()
         write, left = self._write, self._left
         self._write = self._left = None
         if write is not None and left is not None:
             left.add_done_callback(lambda _: _finish(write))
+
+    def _begin(self) -> None:
+        write, self._planned = self._planned, None
+        if write is None:
+            return
+        try:
+            self.start(write)
+        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - its writer meets it
+            self._fault = fault
 
 
 def _finish(write: Coroutine[Any, Any, Any]) -> None:

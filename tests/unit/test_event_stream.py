@@ -12,6 +12,7 @@ import pytest
 from headgate.event_stream import EventStream
 from headgate.guard import PeerGone
 from headgate.notices import Notices
+from headgate.outbox import Outbox
 from headgate.progress import Progress
 from headgate.upstream import Chunk, Delta, Head
 
@@ -52,6 +53,7 @@ def stream(reader: Reader, notices: Notices | None = None) -> EventStream:
         Progress(time.monotonic),
         write_stall_timeout=10,
         clock=time.monotonic,
+        outbox=Outbox(),
         notices=notices,
     )
 
@@ -87,11 +89,23 @@ async def test_nothing_is_taken_while_a_write_is_under_way() -> None:
     reader.free.clear()
     assert events.take(Delta(content="b"))
     assert not events.take(Delta(content="c"))
+    await asyncio.sleep(0)
+    assert not events.take(Delta(content="c"))
     reader.held.set_result(None)
     assert events.take(Delta(content="c"))
+    events.close()
     assert reader.got[-2:] == [("b", 2), ("c", 3)]
     reader.held.set_result(None)
+
+
+async def test_a_taken_delta_leaves_before_the_end_does() -> None:
+    """Whatever ends the stream right behind it: its position was counted."""
+    reader = Reader()
+    events = stream(reader)
+    await events.send(chunk("a"))
+    assert events.take(Delta(content="b"))
     events.close()
+    assert reader.got[-1] == ("b", 2)
 
 
 async def test_nothing_is_taken_from_who_wants_notices() -> None:
@@ -103,13 +117,14 @@ async def test_nothing_is_taken_from_who_wants_notices() -> None:
 
 
 async def test_a_fault_of_taking_is_met_by_the_task() -> None:
-    """Taking raises nothing into the read; the delta then comes as a Chunk."""
+    """Taking raises nothing into the read; the delta behind it then comes as a Chunk."""
     reader = Reader()
     events = stream(reader)
     await events.send(chunk("a"))
     reader.gone = True
-    assert not events.take(Delta(content="b"))
-    assert events.position == 1
+    assert events.take(Delta(content="b"))
+    await asyncio.sleep(0)
+    assert not events.take(Delta(content="c"))
     reader.gone = False
     with pytest.raises(PeerGone):
-        await events.send(chunk("b"))
+        await events.send(chunk("c"))

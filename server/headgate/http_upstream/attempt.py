@@ -93,7 +93,6 @@ class Attempt:
         try:
             with self._timer.limit(seconds):
                 response = await self._send(self._call, self)
-                # Its body alone is kept: a response knows its request, with all that was asked.
                 self._body = cast("Body", response.stream)
                 self._report.status = response.status_code
                 self._report.responded = self._elapsed()

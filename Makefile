@@ -228,7 +228,7 @@ bench-ci: $(READY) $(SERVED_READY) ## Fail when a token or a call has become abo
 	@$(BENCH) -m bench.cost.ci
 
 .PHONY: bench-peers
-bench-peers: $(READY) $(SERVED_READY) ## Measure headgate beside LiteLLM, Portkey, Envoy and nginx; ARGS="--help" tells
+bench-peers: $(READY) $(SERVED_READY) ## Measure headgate beside LiteLLM, Portkey, CrabLLM, litellm-rs, Envoy and nginx; ARGS="--help" tells
 	@$(BENCH) -m bench.peers.measure $(ARGS)
 
 .PHONY: bench-traffic

@@ -6,8 +6,8 @@
     make bench-peers ARGS="--quick"                # a tenth of the length, to see that it works
 
 The same mock upstream, arrivals and core for everybody. The peers are installed on first use into
-environments of their own below .tools; their configurations are in config/. What could not be run
-is named with its error.
+folders of their own below .tools; their configurations are in config/. What could not be run is
+named with its error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bench.peers.gateways import LiteLLM, Portkey
 from bench.peers.headgate import Grpc, Http
 from bench.peers.judge import beside, judged
 from bench.peers.proxies import Envoy, Nginx
+from bench.peers.rust import CrabLLM, LiteLLMRs
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -56,6 +57,8 @@ PEERS: dict[str, Runnable] = {
     "headgate-http": Http(),
     "litellm": LiteLLM(),
     "portkey": Portkey(),
+    "crabllm": CrabLLM(),
+    "litellm-rs": LiteLLMRs(),
     "envoy": Envoy(),
     "nginx": Nginx(),
 }

@@ -1,4 +1,4 @@
-"""A peer: how it is installed, pinned and in an environment of its own, started, and called."""
+"""A peer: how it is installed, pinned and in a folder of its own, started, and called."""
 
 from __future__ import annotations
 
@@ -177,6 +177,12 @@ async def environment(folder: Path, *arguments: str) -> None:
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q")
     await run(*pip, "install", *arguments)
     ready.touch()
+
+
+async def crate(folder: Path, program: str, *arguments: str) -> None:
+    """A program of crates.io, built once with the dependencies that it was published with."""
+    if not (folder / "bin" / program).exists():
+        await run(needed("cargo"), "install", "--quiet", "--locked", "--root", folder, *arguments)
 
 
 def needed(program: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,10 @@ class Nginx(Peer):
 
     @property
     def version(self) -> str:  # type: ignore[override]
-        said = subprocess.run([needed("nginx"), "-v"], capture_output=True, text=True, check=True)
+        program = shutil.which("nginx")
+        if program is None:
+            return "?"
+        said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
         found = re.search(r"nginx/(\S+)", said.stderr)
         return found[1] if found else "?"
 

@@ -14,7 +14,7 @@ BEAT = 0.002
 
 
 class Outbox:
-    """Begins what it is given in the event loop's next turn, or a beat after the time before.
+    """Begins what it is given in the event loop's next turn, or a beat later if some just left.
 
     What a turn has read is written together. A reader that is still at one message when the next
     comes need not be woken for it, and waking another process is the dearest part of a write.

@@ -22,10 +22,7 @@ class StampedSocket(socket.socket):
 
     def accept(self) -> tuple[StampedSocket, object]:
         fd, address = self._accept()  # type: ignore[attr-defined]  # as socket.accept does
-        accepted = StampedSocket(self.family, self.type, self.proto, fileno=fd)
-        if sys.platform == "linux":
-            accepted.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        return accepted, address
+        return StampedSocket(self.family, self.type, self.proto, fileno=fd), address
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         data, extras, _, _ = self.recvmsg(size, 64, flags)
@@ -52,6 +49,9 @@ def listening(port: int = 0, backlog: int = 1024) -> StampedSocket:
     # asyncio turns Nagle's algorithm off where the protocol is named.
     listener = StampedSocket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Those that it accepts have it from here: set later, it misses what was there before.
+        listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(backlog)
     return listener

@@ -1,0 +1,27 @@
+"""The clock of the tests' own upstreams."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+import pytest
+
+from support.arrival import listening
+
+CLOCKS = 1e-3
+"""Seconds that the wall clock and the monotonic one may differ by, read one after the other."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells when bytes arrived")
+def test_bytes_that_came_before_the_connection_was_accepted() -> None:
+    """A busy machine accepts late; the request was here all the same."""
+    with listening() as listener, socket.create_connection(listener.getsockname()) as client:
+        client.sendall(b"x")
+        here = time.monotonic()
+        time.sleep(10 * CLOCKS)  # the machine is busy
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.recv(1)
+        assert accepted.arrived <= here + CLOCKS

@@ -60,7 +60,6 @@ class EventStream:
         self._ahead = WriteAhead(outbox)
         self._started = False
         self._closed = False
-        self._fault: Exception | None = None
         self._finishes: dict[int, str] = {}
         self._tail = Chunk(deltas=[], finishes={}, extra={})
 
@@ -87,16 +86,10 @@ class EventStream:
 
         Not while the write before it is under way: then the task waits for that.
         """
-        if self._notices is not None or not self._started or not self._ahead.done:
+        if self._notices is not None or not self._started or not self._ahead.end_well():
             return False
-        position = self.position + delta.count
-        try:
-            self._ahead.end()
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the task meets it
-            self._fault = fault
-            return False
-        self._ahead.start_soon(self._context.write(delta_event(delta, position)))
-        self.position = position
+        self.position += delta.count
+        self._ahead.start_soon(self._context.write(delta_event(delta, self.position)))
         self._progress.delta_sent(delta.count)
         return True
 
@@ -142,8 +135,6 @@ class EventStream:
         if not self._ahead.done:
             await self._settle()
         try:
-            if self._fault is not None:
-                raise self._fault
             self._ahead.end()
             self._ahead.start(self._context.write(event))
         except grpc.aio.InternalError as error:

@@ -66,6 +66,16 @@ class WriteAhead:
         if write is not None:
             self.start(write)
 
+    def end_well(self) -> bool:
+        """As `end`, if it is `done`, and whether all is well; a fault is kept for `end`."""
+        if not self.done:
+            return False
+        try:
+            self.end()
+        except Exception as fault:  # noqa: BLE001 - its writer meets it
+            self._fault = fault
+        return self._fault is None
+
     async def settle(self) -> None:
         """Begin what is planned, and wait until the write is through; raises as `end`."""
         self._begin()

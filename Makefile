@@ -30,6 +30,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 # As an operator installs it: what development needs besides is loaded where it is found.
 SERVED := .tools/served
 SERVED_READY := $(SERVED)/.ready
+SERVED_PIP := $(SERVED)/bin/python -m pip --disable-pip-version-check --quiet
 BENCH := PYTHONPATH=tests GRPC_ENABLE_FORK_SUPPORT=0 SERVED="$(CURDIR)/$(SERVED)/bin/python" $(RUN)
 BUF_READY := .tools/buf-$(BUF_VERSION)
 PYRIGHT_READY := .tools/pyright-$(PYRIGHT_VERSION)
@@ -300,9 +301,9 @@ $(PYRIGHT_READY):
 $(SERVED_READY): pyproject.toml server/constraints.txt
 	@echo "installing what serves into $(SERVED)"
 	@$(PYTHON) -m venv --clear $(SERVED)
-	@$(SERVED)/bin/python -m pip --disable-pip-version-check --quiet install pip==$(PIP_VERSION)
-	@$(SERVED)/bin/python -m pip --quiet install -c server/constraints.txt hatchling
-	@$(SERVED)/bin/python -m pip --quiet install -c server/constraints.txt --no-build-isolation -e .
+	@$(SERVED_PIP) install pip==$(PIP_VERSION)
+	@$(SERVED_PIP) install -c server/constraints.txt hatchling
+	@$(SERVED_PIP) install -c server/constraints.txt --no-build-isolation -e .
 	@touch $(SERVED_READY)
 
 .PHONY: proto

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -37,18 +36,10 @@ class Nginx(Peer):
     """The system's."""
 
     name = "nginx, passing through"
+    version = "?"
 
     async def install(self) -> None:
-        needed("nginx")
-
-    @property
-    def version(self) -> str:  # type: ignore[override]
-        program = shutil.which("nginx")
-        if program is None:
-            return "?"
-        said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
-        found = re.search(r"nginx/(\S+)", said.stderr)
-        return found[1] if found else "?"
+        self.version = _nginx_version(needed("nginx"))
 
     def config(self) -> str:
         return "nginx.conf"
@@ -56,3 +47,9 @@ class Nginx(Peer):
     def command(self, port: int, folder: Path) -> list[str]:
         del port
         return [needed("nginx"), "-p", str(folder), "-c", str(folder / self.config())]
+
+
+def _nginx_version(program: str) -> str:
+    said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
+    found = re.search(r"nginx/(\S+)", said.stderr)
+    return found[1] if found else "?"

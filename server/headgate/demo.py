@@ -10,8 +10,9 @@ import click
 import grpc
 import uvloop
 
-from headgate.config import Settings
+from headgate.config import LogSettings, Settings
 from headgate.gateway import Gateway
+from headgate.logs import configure_logs
 from headgate.server import in_front_of_sandbox
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
@@ -36,8 +37,9 @@ def run_demo(prompt: str) -> int:
 
 async def _demo(prompt: str) -> int:
     async with AsyncExitStack() as stack:
-        settings = await in_front_of_sandbox(Settings(listen="127.0.0.1:0"), stack)
-        gateway = Gateway(settings)
+        settings = Settings(listen="127.0.0.1:0", log=LogSettings(access="off"))
+        configure_logs(settings.log)
+        gateway = Gateway(settings := await in_front_of_sandbox(settings, stack))
         await gateway.start()
         stack.push_async_callback(gateway.stop, 0)
         click.echo(f"upstream  {settings.upstream.url}  (the embedded sandbox, no language model)")

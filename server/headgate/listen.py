@@ -65,13 +65,16 @@ def bind(
 
 def _bind_unix(server: grpc.aio.Server, listen: str, address: Address) -> str:
     """A socket that nobody serves any more is taken over; another file is not."""
-    if Path(address.path).exists() and not _is_stale_socket(address.path):
-        raise StartError(f"cannot listen on {listen}: {address.path} exists and is in use")
+    path = Path(address.path)
+    if path.exists() and not path.is_socket():  # a connection to it would be refused, too
+        raise StartError(f"cannot listen on {listen}: {path} exists and is no socket")
+    if path.exists() and not _is_stale(address.path):
+        raise StartError(f"cannot listen on {listen}: {path} is in use")
     try:
-        Path(address.path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as probe:
             probe.bind(address.path)
-        Path(address.path).unlink()
+        path.unlink()
         server.add_insecure_port(listen)
     except OSError as error:
         raise StartError(cannot_listen(listen, error)) from error
@@ -80,9 +83,8 @@ def _bind_unix(server: grpc.aio.Server, listen: str, address: Address) -> str:
     return listen
 
 
-def _is_stale_socket(path: str) -> bool:
-    if not Path(path).is_socket():
-        return False  # a connection to any other file is refused, too
+def _is_stale(path: str) -> bool:
+    """Whether nobody listens at a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)

@@ -110,7 +110,7 @@ async def test_a_file_is_never_taken_for_a_socket(tmp_path: Path) -> None:
     """A path that somebody mistyped keeps what it holds."""
     path = tmp_path / "notes.txt"
     path.write_text("precious", encoding="utf-8")
-    with pytest.raises(StartError, match=r"exists and is in use$"):
+    with pytest.raises(StartError, match=r"exists and is no socket$"):
         await Gateway(for_nobody(listen=f"unix:{path}")).start()
     assert path.read_text(encoding="utf-8") == "precious"
 
@@ -172,6 +172,8 @@ def test_a_prompt_that_is_no_utf8() -> None:
     answer, faults = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, faults) == (0, "")
+    assert "caller=" not in answer, "a line of the log"
+    assert answer.splitlines()[-1].startswith("finished  stop")
     assert "> a\N{REPLACEMENT CHARACTER}b\n" in answer
 
 

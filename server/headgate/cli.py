@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import time
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ def _check(*, sandbox: bool, **values: Any) -> int:
     settings = _gateway_settings(values, sandbox=sandbox)
     click.echo(effective(settings), nl=False)
     if settings.upstream.url is None and not sandbox:
-        click.echo(f"headgate: {_NO_UPSTREAM}", err=True)
+        return _refuse(_NO_UPSTREAM)  # as `serve`; what there is may be worth reading all the same
     return 0
 
 
@@ -241,6 +242,8 @@ def _token(name: str, expires: str | None, file: Path | None) -> int:
         token, line = new_token(name, until)
     except ValueError as error:
         raise click.UsageError(f"NAME: {name!r} is not allowed; {error}") from None
+    if until <= time.time():
+        raise click.UsageError(f"--expires: {expires} is not allowed; must be in the future")
     if file is None:
         click.echo(f"token: {token}\nline for auth.tokens_file: {line}")
         return 0

@@ -220,10 +220,14 @@ def test_the_sandbox_speaks_http_only(served: Served, capsys: Capture) -> None:
             "got unexpected extra argument (extra); `headgate serve --help` tells more",
         ),
         (["token"], "missing argument 'NAME'; `headgate token --help` tells more"),
+        (
+            ["token", "ci", "--expires", "2001-01-01T00:00:00Z"],
+            "--expires: 2001-01-01T00:00:00Z is not allowed; must be in the future",
+        ),
         (["proto", "--x"], "no such option '--x'; `headgate proto --help` tells more"),
         (
             ["serve", "--throttle.rate", "0"],
-            "throttle.rate: 0 is not allowed (from --throttle.rate); must be greater than 0",
+            "throttle.rate: 0 is not allowed (from --throttle.rate); must be at least 0.0001",
         ),
         (["serve", "--config", "none.toml"], "cannot read none.toml: No such file or directory"),
         (["sandbox", "--workers", "4"], "server.workers: 4 is not allowed; must be 1: the sandbox"),
@@ -267,12 +271,12 @@ def test_check_refuses_what_serve_refuses(capsys: Capture, tmp_path: Path) -> No
 
 
 def test_check_says_when_the_upstream_is_missing(capsys: Capture) -> None:
-    """The defaults can be looked at, but serving them needs one more thing."""
+    """The defaults can be looked at, but serving them needs one more thing, as the status says."""
     status, out, err = run(capsys, "check")
-    assert status == 0
+    assert status == 2
     assert 'profile = "published"' in out
     assert err.startswith("headgate: upstream.url is not set")
-    assert run(capsys, "check", "--sandbox")[2] == ""
+    assert (run(capsys, "check", "--sandbox")[::2]) == (0, "")
 
 
 def test_the_config_file_may_come_from_the_environment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,7 @@ async def test_a_token_of_a_new_key_is_no_failed_call(monkeypatch: pytest.Monkey
     [
         (answers(b"{}", status="503 Service Unavailable"), "the answer was status 503"),
         (answers(b"", status="302 Found", headers=["Location: /x"]), "the answer was status 302"),
-        (answers(b"<html>"), "is no JSON"),
+        (answers(b"<html>"), "the answer is no JSON"),
         (answers(b" " * (1024 * 1024 + 1)), "the answer is larger than 1048576 bytes"),
     ],
 )
@@ -177,3 +178,17 @@ async def test_without_keys_there_is_no_start(reply: Any, line: str) -> None:
             async with running("http://127.0.0.1:1/", auth=auth):
                 pass
     assert str(raised.value) == f"cannot get the keys of auth.jwks_url: {line}"
+
+
+async def test_keys_that_nobody_serves_say_where_they_were_looked_for() -> None:
+    """And why: the host is what an operator has to look at."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{closed.getsockname()[1]}"
+        auth = RULES | {"jwks_url": f"http://{where}/keys?tenant=secret"}
+        with pytest.raises(StartError) as raised:
+            async with running("http://127.0.0.1:1/", auth=auth):
+                pass
+    assert str(raised.value) == (
+        f"cannot get the keys of auth.jwks_url: no answer from {where} (connection refused)"
+    )

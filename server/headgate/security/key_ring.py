@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -65,7 +66,7 @@ class KeyRing:
     When a fetch fails the old keys stay.
 
     Args:
-        fetch: gets the JWKS; raises OSError or ValueError with the reason.
+        fetch: gets the JWKS; raises OSError with the reason.
         interval: seconds between two fetches.
         clock: monotonic seconds.
     """
@@ -95,8 +96,8 @@ class KeyRing:
         """
         self._tried = self._clock()
         try:
-            self._keys = read_keys(await self._fetch())
-        except (OSError, ValueError) as error:
+            self._keys = await self._newest()
+        except OSError as error:
             raise StartError(f"cannot get the keys of auth.jwks_url: {error}") from None
 
     async def newer(self) -> KeySet | None:
@@ -120,6 +121,13 @@ class KeyRing:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
 
+    async def _newest(self) -> KeySet:
+        data = await self._fetch()
+        try:
+            return read_keys(data)
+        except ValueError as error:
+            raise OSError(f"the answer {error}") from None
+
     def _begin(self) -> None:
         self._tried = self._clock()
         self._refreshing = asyncio.create_task(self._refresh())
@@ -131,8 +139,8 @@ class KeyRing:
 
     async def _refresh(self) -> None:
         try:
-            self._keys = read_keys(await self._fetch())
-        except (OSError, ValueError) as error:
+            self._keys = await self._newest()
+        except OSError as error:
             _log.warning("the old ones stay at work", what="keys", why=str(error))
         finally:
             self._refreshing = None
@@ -149,6 +157,7 @@ def fetcher(url: str, ca_file: str | None) -> Callable[[], Awaitable[bytes]]:
         ConfigError: `ca_file` cannot be used.
     """
     context = authorities("auth.jwks_ca_file", ca_file)
+    where = httpx.URL(url).netloc.decode("ascii")
 
     async def fetch() -> bytes:
         try:
@@ -159,12 +168,22 @@ def fetcher(url: str, ca_file: str | None) -> Callable[[], Awaitable[bytes]]:
             ):
                 return await _body(response)
         except TimeoutError:
-            raise OSError(f"no answer in {TIMEOUT:g} s") from None
+            raise OSError(f"no answer from {where} in {TIMEOUT:g} s") from None
         except httpx.HTTPError as error:
-            # Its text may be empty, and may name the whole URL.
-            raise OSError(f"the request failed ({type(error).__name__})") from None
+            raise OSError(f"no answer from {where} ({_reason(error)})") from None
 
     return fetch
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    """The system's word where it has one; httpx's own may be empty, or name the whole URL."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno is not None:
+            known = os.strerror(found.errno) if found.errno > 0 else found.strerror
+            return str(known).lower()
+        found = found.__cause__ or found.__context__
+    return type(error).__name__
 
 
 async def _body(response: httpx.Response) -> bytes:

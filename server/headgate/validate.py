@@ -79,6 +79,8 @@ def _counts(request: wire.ChatRequest) -> Iterator[FieldViolation]:
         value = getattr(request, name)
         if value is not None and (value < -1 or value == 0):
             yield FieldViolation(name, f"{value} is not allowed; 1 or more, or -1 for no limit")
+        if value is not None and value >= 2**31:
+            yield FieldViolation(name, f"{value} does not fit into 32 bits")
     if request.n is not None and not 1 <= request.n <= MAX_CHOICES:
         yield FieldViolation("n", f"{request.n} is out of range; allowed: 1 to {MAX_CHOICES}")
     top = request.top_logprobs

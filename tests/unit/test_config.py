@@ -282,7 +282,7 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         "upstream.extra_allowed": st.lists(PLAIN_TEXT),
         "upstream.include_usage": st.sampled_from(["auto", True, False]),
         "system_prompt.text": PLAIN_TEXT,
-        "throttle.rate": st.floats(1e-9, exclude_min=True),
+        "throttle.rate": st.floats(0.0001),
         "throttle.max_queue": whole,
         "throttle.max_wait": seconds,
         "callers.max_in_flight": whole,

@@ -39,11 +39,11 @@ def toml(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("throttle.rate", "0", "0 is not allowed (from {}); must be greater than 0"),
-        ("throttle.rate", "nan", "nan is not allowed (from {}); must be greater than 0"),
+        ("throttle.rate", "0", "0 is not allowed (from {}); must be at least 0.0001"),
+        ("throttle.rate", "nan", "nan is not allowed (from {}); must be a number"),
         ("throttle.rate", "fast", "fast is not allowed (from {}); must be a number"),
         ("throttle.min_interval", "-1", "-1 is not allowed (from {}); must be at least 0"),
-        ("throttle.min_interval", "inf", "inf is not allowed (from {}); must be a finite number"),
+        ("throttle.min_interval", "inf", "inf is not allowed (from {}); must be at most 86400"),
         ("throttle.burst", "0", "0 is not allowed (from {}); must be at least 1"),
         ("throttle.burst", "1.5", "1.5 is not allowed (from {}); must be a whole number"),
         (
@@ -274,3 +274,10 @@ def test_a_fault_for_every_caller_is_told_once() -> None:
     """Inherited values are not blamed on those who inherit them."""
     lines = faults({"HEADGATE_CALLERS__RATE": "0", "HEADGATE_CALLERS__TEAM__WEIGHT": "2"})
     assert [line.split(":")[0] for line in lines] == ["callers.rate"]
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    """Some editors write one, and nobody sees it."""
+    file = tmp_path / "headgate.toml"
+    file.write_text("server.grace = 7", encoding="utf-8-sig")
+    assert load({}, {}, file).server.grace == 7

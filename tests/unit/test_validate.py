@@ -155,6 +155,15 @@ def test_a_fault_says_what_is_allowed() -> None:
     ]
 
 
+def test_numbers_are_no_larger_than_the_contract_has_them() -> None:
+    """Over HTTP JSON holds any; over gRPC these could not be sent."""
+    body = wire.ChatRequest(messages=[USER], max_tokens=2**31, seed=2**63)
+    assert [(v.field, v.description) for v in violations(body)] == [
+        ("max_tokens", f"{2**31} does not fit into 32 bits"),
+        ("seed", f"{2**63} does not fit into 64 bits"),
+    ]
+
+
 @pytest.mark.parametrize("text", ["{}", ' {"a": [1, {"b": null}]} ', '{"a": 1e300}'])
 def test_json_objects(text: str) -> None:
     """White space is no matter."""

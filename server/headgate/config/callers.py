@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from headgate.config.section import Section
 from headgate.config.throttle import check_burst
 from headgate.config.values import (
-    FiniteSeconds,
+    Gap,
     Limit,
     Methods,
     Number,
@@ -24,9 +24,7 @@ class CallerLimits(Section):
     """What one caller may do."""
 
     rate: Rate = Field(default=math.inf, description="Calls a second of one caller.")
-    min_interval: FiniteSeconds = Field(
-        default=0.0, description="Seconds between two calls of one caller."
-    )
+    min_interval: Gap = Field(default=0.0, description="Seconds between two calls of one caller.")
     burst: Whole = Field(
         default=1,
         ge=1,

@@ -103,7 +103,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[Path, str]:
 
 def _from_toml(file: pathlib.Path) -> dict[Path, object]:
     try:
-        return dict(_leaves((), tomllib.loads(file.read_text(encoding="utf-8"))))
+        return dict(_leaves((), tomllib.loads(file.read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise ConfigError([f"cannot read {file}: {error.strerror}"]) from None
     except UnicodeDecodeError:

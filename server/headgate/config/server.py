@@ -76,6 +76,7 @@ class ServerSettings(Section):
     max_concurrent_streams: Whole = Field(
         default=1024,
         ge=1,
+        le=2**31 - 1,
         description="Calls at once on one gRPC connection; more wait in the client.",
     )
 

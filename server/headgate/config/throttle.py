@@ -11,7 +11,7 @@ from headgate.config.files import read_secret
 from headgate.config.section import Section
 from headgate.config.values import (
     Clash,
-    FiniteSeconds,
+    Gap,
     Limit,
     Rate,
     Seconds,
@@ -29,7 +29,7 @@ class ThrottleSettings(Section):
     """
 
     rate: Rate = Field(default=2.0, description="Attempts a second, over all callers.")
-    min_interval: FiniteSeconds = Field(default=0.5, description="Seconds between two attempts.")
+    min_interval: Gap = Field(default=0.5, description="Seconds between two attempts.")
     burst: Whole = Field(
         default=1,
         ge=1,
@@ -40,7 +40,7 @@ class ThrottleSettings(Section):
     )
     max_queue: Limit = Field(default=1000, ge=0, description="Calls that may wait for a slot.")
     max_wait: Seconds = Field(default=60.0, description="The longest wait for a slot, in seconds.")
-    margin: FiniteSeconds = Field(
+    margin: Gap = Field(
         default=0.005, description="Seconds added to each gap, because the network moves arrivals."
     )
     max_cooldown: Seconds = Field(

@@ -78,8 +78,8 @@ def _http_listen(text: str) -> str:
 
 
 def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors only
+    if isinstance(value, bool) or str(value).strip().lower().lstrip("+-") == "nan":
+        raise ValueError("must be a number")
     return value
 
 
@@ -260,7 +260,9 @@ Seconds = Annotated[Number, Field(ge=0)]
 FiniteSeconds = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 # A timer of 0 would end every call before it starts.
 Timeout = Annotated[Number, Field(gt=0)]
-Rate = Annotated[Number, Field(gt=0)]
+# What is slower than this is a slip, and the times that follow from it fit into no message.
+Rate = Annotated[Number, Field(ge=0.0001)]
+Gap = Annotated[Number, Field(ge=0, le=86_400)]
 Text = Annotated[str | None, BeforeValidator(_nothing_if_empty)]
 Secret = Annotated[
     Annotated[SecretStr, AfterValidator(_secret)] | None, BeforeValidator(_nothing_if_empty)

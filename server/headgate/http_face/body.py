@@ -25,6 +25,8 @@ _MAX_DESCRIPTION = 200
 _JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 _WRONG_TYPE = re.compile(r"Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`")
+_WRONG_TAG = re.compile(r"Invalid value (?P<got>'.*')")
+_PARTS = "text or image_url"
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
 
 
@@ -145,6 +147,11 @@ def _violation(name: str, error: msgspec.ValidationError) -> FieldViolation:
         allowed = " or ".join(_JSON_TYPES.get(word, word) for word in words)
         got = _JSON_TYPES.get(wrong["got"], wrong["got"])
         return FieldViolation(f"{name}{path}", f"is of type {got}; allowed: {allowed}")
+    if tag := _WRONG_TAG.fullmatch(what):  # only the parts of a message have one
+        got = tag["got"][:_MAX_DESCRIPTION]
+        return FieldViolation(f"{name}{path}", f"{got} is not allowed; allowed: {_PARTS}")
+    if what == "Number out of range":
+        return FieldViolation(f"{name}{path}", "is too large or too small for a number")
     return FieldViolation(f"{name}{path}", what[:_MAX_DESCRIPTION])
 
 

@@ -37,6 +37,9 @@ class EventStream:
         write_stall_timeout: seconds that one write may wait for the reader.
         outbox: of all streams that are written by this event loop.
         notices: set only for a caller that asked for queue updates or heartbeats.
+
+    Attributes:
+        position: how many upstream deltas were sent.
     """
 
     def __init__(
@@ -71,9 +74,7 @@ class EventStream:
             await self._settle()  # until its first write is through, gRPC takes no status
         self._progress.heard(chunk)
         for delta in merge(chunk.deltas) if len(chunk.deltas) > 1 else chunk.deltas:
-            self.position += delta.count
-            await self._write(delta_event(delta, self.position))
-            self._progress.delta_sent(delta.count)
+            await self._write(delta_event(delta, self.position + delta.count), delta.count)
         if chunk.finishes:
             self._finishes.update(chunk.finishes)
         if chunk.usage is not None:
@@ -124,11 +125,16 @@ class EventStream:
         self._timer.close()
         self._progress.deltas = self.position
 
-    async def _write(self, event: pb.StreamChatResponse) -> None:
-        """Write it, or start to: who sends notices, too, has to know when it has left."""
+    async def _write(self, event: pb.StreamChatResponse, deltas: int = 0) -> None:
+        """Write it, or start to: who sends notices, too, has to know when it has left.
+
+        Its upstream deltas count from the start of the write: before it nothing was sent, and
+        whoever stops waiting for it takes it back no more.
+        """
         if self._notices is not None:
             with self._not_stalled():
                 async with self._lock:
+                    self._count(deltas)
                     await self._put(event)
                     self._notices.sent(self._clock())
             return
@@ -139,6 +145,12 @@ class EventStream:
             self._ahead.start(self._context.write(event))
         except grpc.aio.InternalError as error:
             raise PeerGone from error
+        self._count(deltas)
+
+    def _count(self, deltas: int) -> None:
+        if deltas:
+            self.position += deltas
+            self._progress.delta_sent(deltas)
 
     async def _settle(self) -> None:
         try:

@@ -47,10 +47,12 @@ class Reader:
         await left
 
 
-def stream(reader: Reader, notices: Notices | None = None) -> EventStream:
+def stream(
+    reader: Reader, notices: Notices | None = None, progress: Progress | None = None
+) -> EventStream:
     return EventStream(
         cast("Context", reader),
-        Progress(time.monotonic),
+        progress or Progress(time.monotonic),
         write_stall_timeout=10,
         clock=time.monotonic,
         outbox=Outbox(),
@@ -106,6 +108,41 @@ async def test_a_taken_delta_leaves_before_the_end_does() -> None:
     assert events.take(Delta(content="b"))
     events.close()
     assert reader.got[-1] == ("b", 2)
+
+
+async def test_what_waits_behind_a_held_write_is_not_sent() -> None:
+    """The position counts what a reader gets once it goes on: the held delta, not the next."""
+    reader = Reader()
+    events = stream(reader)
+    await events.send(chunk("a"))
+    reader.free.clear()
+    await events.send(chunk("b"))
+    waiting = asyncio.create_task(events.send(chunk("c")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    events.close()
+    assert events.position == 2
+    assert reader.got[-1] == ("b", 2)
+
+
+async def test_a_held_write_between_notices_is_sent() -> None:
+    """Its reader gets it though nobody waits for it any more, so it counts; the next does not."""
+    reader = Reader()
+    progress = Progress(time.monotonic)
+    events = stream(reader, Notices(time.monotonic(), queue_updates=True, heartbeat=10), progress)
+    await events.send(chunk())
+    reader.free.clear()
+    waiting = asyncio.create_task(events.send(chunk("a")))
+    await asyncio.sleep(0)
+    behind = asyncio.create_task(events.send(chunk("b")))
+    await asyncio.sleep(0)
+    behind.cancel()
+    waiting.cancel()
+    await asyncio.wait({behind, waiting})
+    assert reader.got == ["started", ("a", 1)]
+    assert events.position == 1
+    assert progress.phase == "streaming"
 
 
 async def test_nothing_is_taken_from_who_wants_notices() -> None:

@@ -584,13 +584,30 @@ async def test_other_web_pages_cannot_even_send(origins: tuple[str, ...]) -> Non
     assert upstream.calls == []
 
 
-async def test_the_own_page_may_call() -> None:
-    """A page that this server delivered has the server's own origin."""
+@pytest.mark.parametrize(
+    ("host", "page", "status"),
+    [
+        ("127.0.0.1:8080", b"x", 200),
+        ("localhost:8080", b"x", 200),
+        ("[::1]", b"x", 200),
+        ("10.0.0.7", b"x", 200),
+        ("page.example:8080", b"x", 403),
+        ("127.0.0.1.page.example", b"x", 403),
+        ("127.0.0.1@page.example", b"x", 403),
+        ("[::1", b"x", 403),
+        ("", b"x", 403),
+        ("127.0.0.1:8080", None, 403),
+        ("page.example:8080", None, 403),
+    ],
+)
+async def test_the_own_page_may_call(host: str, page: bytes | None, status: int) -> None:
+    """Only where there is one, and not by a name: any page's name may lead here (rebinding)."""
     upstream = Scripted([opened("x"), ended()])
-    async with running(upstream) as (face, client):
-        own = {"Origin": f"http://{face.address}"}
+    async with running(upstream, HttpOptions(page=page)) as (_, client):
+        own = {"Origin": f"http://{host}", "Host": host}
         response = await client.post("/api", json=WHOLE, headers=own)
-    assert response.status == 200
+    assert response.status == status
+    assert len(upstream.calls) == (status == 200)
 
 
 async def test_gzip_bodies_are_bounded_too() -> None:

@@ -71,7 +71,7 @@ class HttpFace:
         self._options = options or HttpOptions()
         self._access = access
         self._jitter = jitter
-        self._cors = Cors(self._options.cors_origins)
+        self._cors = Cors(self._options.cors_origins, own_page=self._options.page is not None)
         self._chat = HttpChat(
             corridor,
             intake,

@@ -13,7 +13,8 @@ class HttpOptions:
     Attributes:
         cors_origins: web pages that may use the face, `*` for any; none turns CORS off.
         models: the names that `GET /v1/models` tells.
-        page: the HTML of `GET /`, if there is one.
+        page: the HTML of `GET /`, if there is one; visited by address or as localhost it may use
+            the face, by a name only as one of `cors_origins`.
         max_body_bytes: larger requests are answered with 413.
         write_stall_timeout: how long a caller may stall, in sending its body or in reading.
         default_deadline: of every call, because HTTP carries none.

@@ -478,8 +478,8 @@ async def test_stopping_lets_calls_finish() -> None:
 
 
 async def test_stopping_cuts_what_takes_too_long() -> None:
-    """A stream gets an error event, a call without an answer a 503; both name the reason."""
-    upstream = Scripted([opened("x"), asyncio.Event()], [asyncio.Event()])
+    """A stream gets an error event with its position, a call without an answer a 503."""
+    upstream = Scripted([opened("x", "y"), asyncio.Event()], [asyncio.Event()])
     async with running(upstream) as (face, client):
         stream = await client.post("/api", json=HELLO)
         await upstream.waiting.wait()
@@ -491,7 +491,7 @@ async def test_stopping_cuts_what_takes_too_long() -> None:
         refused = await waiting
         error = (await refused.json())["error"]
     assert events[-1][1]["error"]["code"] == "STREAM_INTERRUPTED"
-    assert events[-1][1]["error"]["metadata"]["cause"] == "draining"
+    assert events[-1][1]["error"]["metadata"] == {"cause": "draining", "position_sent": "2"}
     assert (refused.status, error["code"]) == (503, "DRAINING")
     assert "calls=0" in repr(face)
 

@@ -210,7 +210,9 @@ def _ended(over: OutOfTime, progress: Progress, stream: EventStream) -> Headgate
     if not over.cut:
         return DeadlineExceeded(progress.phase)
     if stream.started:
-        return StreamInterrupted("this server is shutting down", cause="draining")
+        cut = StreamInterrupted("this server is shutting down", cause="draining")
+        cut.metadata["position_sent"] = str(progress.deltas)
+        return cut
     return Draining()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import tracemalloc
 from typing import Any
 
 import aiohttp
@@ -334,6 +335,31 @@ async def test_a_body_over_the_limit_is_413(chunked: bool) -> None:
         assert response.status == 413
         assert "server.max_message_bytes" in (await response.json())["error"]["message"]
     assert upstream.calls == []
+
+
+async def test_a_prompt_is_kept_no_longer_than_its_call_keeps_it() -> None:
+    """Neither the body nor what was read from it is held until the answer is over."""
+
+    async def body() -> Any:
+        yield b'{"stream":true,"messages":[{"role":"user","content":"'
+        for _ in range(100):
+            yield b"p" * 50_000
+        yield b'"}]}'
+
+    upstream = Scripted([opened("x"), asyncio.Event()])
+    tracemalloc.start()
+    try:
+        async with running(upstream) as (_, client):
+            response = await client.post("/api", data=body())
+            await upstream.waiting.wait()
+            held, _ = tracemalloc.get_traced_memory()
+            upstream.calls[0].forget_prompt()
+            left, _ = tracemalloc.get_traced_memory()
+            response.close()
+    finally:
+        tracemalloc.stop()
+    assert held > 5_000_000
+    assert left < 2_500_000
 
 
 @pytest.mark.parametrize(

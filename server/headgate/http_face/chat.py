@@ -125,7 +125,7 @@ class HttpChat:
     async def _read(self, request: web.Request, dialect: Dialect) -> Body:
         try:
             async with asyncio.timeout(self._options.write_stall_timeout):
-                data = await request.read()
+                data = await _body_of(request, self._options.max_body_bytes)
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body of the request did not come") from None
         except web.RequestPayloadError:
@@ -165,6 +165,16 @@ class HttpChat:
         )
         progress.admit(call)
         return call
+
+
+async def _body_of(request: web.Request, limit: int) -> bytes:
+    """As `request.read`, which would keep a long prompt until its answer is over."""
+    body = bytearray()
+    async for piece in request.content.iter_chunked(limit):
+        body += piece
+        if len(body) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, len(body))
+    return bytes(body)
 
 
 def _around(call: Call) -> Answer:

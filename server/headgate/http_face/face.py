@@ -150,9 +150,7 @@ class HttpFace:
         await self._runner.cleanup()
 
     def _application(self) -> web.Application:
-        app = web.Application(
-            client_max_size=self._options.max_body_bytes, middlewares=[named, refusals_as_json]
-        )
+        app = web.Application(middlewares=[named, refusals_as_json])
         app.on_response_prepare.append(self._add_headers)
         posts: dict[str, Handler] = {
             "/api": partial(self._chat.handle, dialect=PUBLISHED),

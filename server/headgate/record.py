@@ -54,13 +54,7 @@ class Record:
         self._telemetry.know(settings.callers.overrides)
         self._access.change(settings.log)
         set_level(settings.log.level)
-        key = settings.upstream.api_key
-        hide(
-            [
-                *([key.get_secret_value()] if key else []),
-                *settings.upstream.header_values().values(),
-            ]
-        )
+        hide(settings.upstream.secrets())
 
     async def aclose(self) -> None:
         """Send the last spans; a receiver that does not take them is not waited for long."""

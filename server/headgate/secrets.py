@@ -8,24 +8,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "***"
-# Shorter beginnings give nothing away, and ordinary words end on them.
-_TELLING = 6
+# What is shorter gives nothing away, and would hide ordinary words: Bearer is one.
+TELLING = 8
+
+
+def telling(secrets: Iterable[str | None]) -> list[str]:
+    """The texts that give one of the secrets away, the longest first: one may be part of another.
+
+    These are the secrets and each of their words, for upstreams quote a `Bearer TOKEN` without its
+    Bearer; what is shorter than TELLING is left out.
+    """
+    texts = {text for secret in secrets if secret for text in (secret, *secret.split())}
+    return sorted((text for text in texts if len(text) >= TELLING), key=len, reverse=True)
 
 
 class Secrets:
     """Texts that no message may hold."""
 
     def __init__(self, secrets: Iterable[str | None]) -> None:
-        # The longest first, because one secret may be a part of another.
-        self._secrets = sorted(
-            (s for s in secrets if s and len(s) >= _TELLING), key=len, reverse=True
-        )
+        self._secrets = telling(secrets)
 
     def conceal(self, message: str) -> str:
         """The message with every secret hidden, also one that was cut off at its end."""
         for secret in self._secrets:
             message = message.replace(secret, HIDDEN)
-            for length in range(len(secret) - 1, _TELLING - 1, -1):
+            for length in range(len(secret) - 1, TELLING - 1, -1):
                 if message.endswith(secret[:length]):
                     message = message[:-length] + HIDDEN
                     break

@@ -104,5 +104,5 @@ def _say(gateway: Gateway) -> None:
         tell(f"metrics on {gateway.metrics_address}")
     if gateway.channelz_address is not None:
         tell(f"channelz on {gateway.channelz_address}")
-    tell(f"upstream {gateway.settings.upstream.url}")
+    tell(f"upstream {gateway.settings.upstream.shown_url}")
     tell(limits_line(gateway.settings))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from support.raw_upstream import Connection, Request
 
 WORDS = (
-    *("API_KEY", "HEADER", "STORE_PASSWORD", "GOOD_TOKEN", "BAD_TOKEN", "FILE_TOKEN"),
+    *("API_KEY", "HEADER", "QUERY", "STORE_PASSWORD", "GOOD_TOKEN", "BAD_TOKEN", "FILE_TOKEN"),
     *("PROMPT", "ANSWER", "SYSTEM", "CERTIFICATE", "NO_HTTP"),
 )
 PLANTED = {word: f"PLANTED-{word}-{secrets.token_hex(8)}" for word in WORDS}
@@ -34,7 +34,7 @@ PLANTED = {word: f"PLANTED-{word}-{secrets.token_hex(8)}" for word in WORDS}
 async def headgate(command: str, file: Path, *arguments: str) -> Heard:
     environment = {
         "HEADGATE_UPSTREAM__API_KEY": PLANTED["API_KEY"],
-        "HEADGATE_UPSTREAM__HEADERS": json.dumps({"x-key": PLANTED["HEADER"]}),
+        "HEADGATE_UPSTREAM__HEADERS": json.dumps({"x-key": f"Token {PLANTED['HEADER']}"}),
         "HEADGATE_THROTTLE__STORE_PASSWORD": PLANTED["STORE_PASSWORD"],
     }
     return await heard_of(command, "--config", str(file), *arguments, environment=environment)
@@ -52,7 +52,7 @@ def written(folder: Path, upstream: RawUpstream, issuer: Issuer) -> Path:
         listen = "127.0.0.1:0"
         http_listen = "127.0.0.1:0"
         metrics.listen = "127.0.0.1:0"
-        upstream.url = "{upstream.url}"
+        upstream.url = "{upstream.url}?key={PLANTED["QUERY"]}"
         system_prompt.text = "{PLANTED["SYSTEM"]}"
         callers.trusted_peers = ["127.0.0.0/8"]
         retry.max_attempts = 1
@@ -70,7 +70,8 @@ def written(folder: Path, upstream: RawUpstream, issuer: Issuer) -> Path:
 
 async def quotes_the_key(request: Request, connection: Connection) -> None:
     """An upstream that refuses, and tells everything that it was sent."""
-    words = {"error": {"message": f"refused: {request.headers}"}}
+    bare = request.headers["x-key"].split()[-1]
+    words = {"error": {"message": f"refused: {bare} {request.path} {request.headers}"}}
     await answers(json.dumps(words).encode(), status="401 Unauthorized")(request, connection)
 
 
@@ -161,7 +162,8 @@ async def test_no_secret_comes_out(tmp_path: Path, workers: str) -> None:
         assert await checked.end() == 0
     # They did go in, and what is looked through did come out.
     assert sent["authorization"] == f"Bearer {PLANTED['API_KEY']}"
-    assert sent["x-key"] == PLANTED["HEADER"]
+    assert sent["x-key"] == f"Token {PLANTED['HEADER']}"
+    assert up.requests[0].path.endswith(f"?key={PLANTED['QUERY']}")
     assert heard.text.count('"refused"') >= 5
     assert PLANTED["SYSTEM"] in checked.text  # a setting, and no secret
     for word in (*PLANTED.values(), *tokens):

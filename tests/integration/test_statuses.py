@@ -185,18 +185,22 @@ async def test_the_upstreams_own_words_when_the_request_was_wrong() -> None:
     assert "temperature must be small" in (error.details() or "")
 
 
-async def test_the_key_is_never_quoted() -> None:
+@pytest.mark.parametrize("place", ["api_key", "headers", "query"])
+async def test_the_key_is_never_quoted(place: str) -> None:
     """Upstreams quote the key that they refuse; callers must not see it."""
     key = "sk-very-secret"
+    query = f"?key={key}" if place == "query" else ""
+    own = {"api_key": {"api_key": key}, "headers": {"headers": {"authorization": f"Bearer {key}"}}}
     fault = {"error": {"message": f"bad key {key}", "code": 400}}
     scripts = [*(refuses(status, fault) for status in (400, 401, 404)), streams(event(fault))]
     for script in scripts:
         async with (
             RawUpstream(script) as upstream,
-            gateway(upstream.url, upstream={"api_key": key}) as caller,
+            gateway(upstream.url + query, upstream=own.get(place, {})) as caller,
         ):
             error = await fail(caller, "Chat")
-            assert upstream.requests[0].headers["authorization"] == f"Bearer {key}"
+            sent = upstream.requests[0]
+            assert (query or f"Bearer {key}") in sent.path + str(sent.headers)
         assert key not in str(error)
 
 

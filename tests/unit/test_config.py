@@ -241,6 +241,8 @@ def test_the_sandbox_has_the_published_limits_for_each_peer() -> None:
 SECRET_ENV = {
     "HEADGATE_UPSTREAM__API_KEY": "sk-very-secret",
     "HEADGATE_UPSTREAM__HEADERS": '{"x-team-key": "also-secret"}',
+    "HEADGATE_UPSTREAM__URL": "http://h/api?key=query%2Dsecret&bare-secret",
+    "HEADGATE_TELEMETRY__OTLP_HEADERS": '{"x-team-key": "otlp-secret"}',
     "HEADGATE_UPSTREAM__PROXY": "http://user:proxy-secret@proxy:3128",
 }
 
@@ -254,6 +256,17 @@ def test_no_way_of_printing_settings_shows_a_secret() -> None:
     assert settings.upstream.read_api_key() == "sk-very-secret"
     assert settings.upstream.header_values() == {"x-team-key": "also-secret"}
     assert '# api_key = "***"  # from HEADGATE_UPSTREAM__API_KEY; hidden, set it again' in printed
+    assert '# url = "http://h/api?***"  # from HEADGATE_UPSTREAM__URL; hidden' in printed
+    assert settings.upstream.shown_url == "http://h/api?***"
+
+
+def test_whoever_writes_knows_every_secret() -> None:
+    """Also two headers of one name, and a query as it is spelled and as it is meant."""
+    settings = load({}, SECRET_ENV, None)
+    assert set(settings.secrets()) == {
+        *("sk-very-secret", "also-secret", "otlp-secret"),
+        *("query%2Dsecret", "query-secret", "bare-secret"),
+    }
 
 
 def test_the_effective_configuration_says_where_values_came_from(tmp_path: Path) -> None:

@@ -66,6 +66,14 @@ def toml(path: Path, text: str) -> Path:
             '*** is not allowed (from {}); must be a JSON object such as {{"name": "value"}}',
         ),
         (
+            "upstream.url",
+            "h/api?key=secret",
+            (
+                "h/api?*** is not allowed (from {}); must be the full URL of the chat endpoint,"
+                " such as http://127.0.0.1:8000/v1/chat/completions"
+            ),
+        ),
+        (
             "throttle.store",
             "redis://u:secret@h",
             (
@@ -143,6 +151,11 @@ def test_numbers_are_never_nan_or_true(name: str) -> None:
                 "HEADGATE_HTTP__CORS_ORIGINS": "*",
                 "HEADGATE_UPSTREAM__HEADERS": '{"X-Api-Key": "k"}',
             },
+            "http.cors_origins: * is",
+            "must name each origin",
+        ),
+        (
+            {"HEADGATE_HTTP__CORS_ORIGINS": "*", "HEADGATE_UPSTREAM__URL": "http://h/?key=k"},
             "http.cors_origins: * is",
             "must name each origin",
         ),

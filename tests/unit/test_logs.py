@@ -91,7 +91,7 @@ def test_secrets_are_hidden_wherever_they_are() -> None:
     """In texts, in nested values, as JSON spells them; also those that became known later."""
     program = r"""
 configure_logs(secrets=['planted"secret', "short"])
-hide(["planted-later"])
+hide(["Bearer planted-later"])
 log.info('event planted"secret', labels={"a": ['planted"secret']}, other="planted-later short")
 logging.getLogger("x").error("%s", 'planted"secret')
 """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headgate.config.section import SECRETS
-from headgate.config.values import HIDDEN, Clash, conceal
+from headgate.config.section import SECRET_QUERIES, SECRETS
+from headgate.config.values import HIDDEN, Clash, conceal, conceal_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ def show(name: str, value: object) -> str:
     if name in SECRETS:
         return HIDDEN
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    text = conceal(text)
+    text = conceal(conceal_query(text) if name in SECRET_QUERIES else text)
     text = text[:_LONGEST] + "..." if len(text) > _LONGEST else text
     return text if text and text.isprintable() else repr(text)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from headgate.config.callers import CallerLimits
 from headgate.config.names import SETTINGS
-from headgate.config.section import SECRETS
-from headgate.config.values import HIDDEN, conceal
+from headgate.config.section import SECRET_QUERIES, SECRETS
+from headgate.config.values import HIDDEN, conceal, conceal_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,16 +52,18 @@ def _entry(name: str, key: str, value: object, config: Settings) -> str:
     if value is None:
         return f"# {key} is not set"
     shown = _toml(value)
-    hidden = _hidden(value) if name in SECRETS else conceal(shown)
+    hidden = _hidden(name, value)
     if hidden == shown:
         return f"{key} = {shown}" + (f"  # {note}" if note else "")
     return f"# {key} = {hidden}  # {note}{'; ' if note else ''}hidden, set it again"
 
 
-def _hidden(value: object) -> str:
-    if isinstance(value, dict):
-        return _toml(dict.fromkeys(value, HIDDEN))
-    return _toml(HIDDEN)
+def _hidden(name: str, value: object) -> str:
+    if name in SECRET_QUERIES:
+        return _toml(conceal_query(str(value)))
+    if name not in SECRETS:
+        return conceal(_toml(value))
+    return _toml(dict.fromkeys(value, HIDDEN) if isinstance(value, dict) else HIDDEN)
 
 
 def _toml(value: object) -> str:

@@ -12,6 +12,8 @@ SECRETS = frozenset(
         "telemetry.otlp_headers",
     }
 )
+# Of these URLs the query is never shown.
+SECRET_QUERIES = frozenset({"upstream.url"})
 
 
 class Section(BaseModel):

@@ -88,9 +88,9 @@ class Settings(Section):
         Raises:
             ConfigError: a file cannot be read.
         """
-        headers = {**self.upstream.headers, **self.telemetry.otlp_headers}
-        single = (self.upstream.read_api_key(), self.throttle.read_store_password())
-        return [*filter(None, single), *(value.get_secret_value() for value in headers.values())]
+        read = (self.upstream.read_api_key(), self.throttle.read_store_password())
+        otlp = (value.get_secret_value() for value in self.telemetry.otlp_headers.values())
+        return [*filter(None, read), *self.upstream.secrets(), *otlp]
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,7 @@ from headgate.config.values import (
     Timeout,
     Url,
     Words,
+    conceal_query,
 )
 
 _CREDENTIAL_WORDS = ("authorization", "cookie", "key", "token")
@@ -84,14 +85,35 @@ class UpstreamSettings(Section):
         return self.include_usage
 
     @property
+    def shown_url(self) -> str:
+        """The URL as a person or a log may see it: its query may hold a key."""
+        return conceal_query(self.url or "")
+
+    @property
     def has_credentials(self) -> bool:
         """Whether requests carry something that only the operator should be able to use."""
-        secret = (word in name.lower() for name in self.headers for word in _CREDENTIAL_WORDS)
+        names = [*self.headers, *(name for name, _ in self._query())]
+        secret = (word in name.lower() for name in names for word in _CREDENTIAL_WORDS)
         return bool(self.api_key or self.api_key_file or any(secret))
 
     def header_values(self) -> dict[str, str]:
         """The configured headers in clear; not for logs."""
         return {name: value.get_secret_value() for name, value in self.headers.items()}
+
+    def secrets(self) -> list[str]:
+        """In clear, what these settings hold and nobody may see; the file of a key is not read."""
+        values = [value for _, value in self._query()]
+        return [
+            *([self.api_key.get_secret_value()] if self.api_key else []),
+            *self.header_values().values(),
+            *values,
+            *map(unquote_plus, values),
+        ]
+
+    def _query(self) -> list[tuple[str, str]]:
+        """Names and values of the URL's query as they stand there; a word alone is a value."""
+        pieces = (piece.partition("=") for piece in urlsplit(self.url or "").query.split("&"))
+        return [(name, value) if equals else ("", name) for name, equals, value in pieces]
 
     def read_api_key(self) -> str | None:
         """The key in clear, from the setting or from the file; not for logs.

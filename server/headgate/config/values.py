@@ -171,6 +171,12 @@ def conceal(text: str) -> str:
     return _USER_INFO.sub(HIDDEN + "@", text)
 
 
+def conceal_query(url: str) -> str:
+    """The URL with its query hidden: some upstreams take their key there."""
+    before, mark, _ = url.partition("?")
+    return before + mark + HIDDEN if mark else url
+
+
 def check_secret(text: str) -> str:
     """A secret that can stand in an HTTP header.
 

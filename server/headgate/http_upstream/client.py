@@ -52,7 +52,7 @@ class HttpUpstream:
     def change(self, settings: UpstreamSettings, api_key: str | None) -> None:
         """Another key and other headers, for the attempts that begin from now on."""
         self._headers = _headers(self._url, settings, api_key)
-        self._secrets = Secrets([api_key, *settings.header_values().values()])
+        self._secrets = Secrets([api_key, *settings.secrets()])
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -18,7 +18,7 @@ import structlog
 from headgate.config import LogSettings
 from headgate.logs.repeats import Repeats
 from headgate.logs.tracebacks import traceback_of
-from headgate.secrets import HIDDEN
+from headgate.secrets import HIDDEN, telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,9 +30,6 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 # From here on the standard library's log is worth a line: libraries say much below it, and some of
 # that quotes what is sent.
 LIBRARIES = logging.WARNING
-
-TELLING = 8
-"""What is shorter is no secret worth the name, and would hide ordinary words."""
 
 _processors: list[Processor] = []
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -93,9 +90,8 @@ def set_level(level: str) -> None:
 
 def hide(secrets: Iterable[str]) -> None:
     """From now on these, too, are hidden wherever they would be written."""
-    long = [secret for secret in secrets if len(secret) >= TELLING]
     # As JSON spells them, too; the longest first, because one may be a part of another.
-    forms = {form for secret in long for form in (secret, json.dumps(secret)[1:-1])}
+    forms = {form for text in telling(secrets) for form in (text, json.dumps(text)[1:-1])}
     _State.secrets = tuple(sorted({*_State.secrets, *forms}, key=len, reverse=True))
 
 

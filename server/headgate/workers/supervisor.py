@@ -310,7 +310,7 @@ class Supervisor:
         tell(f"grpc listening on {settings.listen}")
         if settings.http_listen is not None:
             tell(f"http listening on {settings.http_listen}")
-        tell(f"upstream {settings.upstream.url}")
+        tell(f"upstream {settings.upstream.shown_url}")
         shared = "the port"
         if keeps_schedule(settings.throttle) or settings.throttle.shared:
             shared += " and one schedule"

@@ -198,6 +198,21 @@ async def test_bytes_behind_the_end_spoil_the_connection_alone(more: bytes) -> N
     assert not exchange.reusable
 
 
+SECOND = b"HTTP/1.1 500 No\r\nX-More: 1\r\nContent-Length: 2\r\n\r\nno"
+
+
+@pytest.mark.parametrize("second", [SECOND, HEAD + chunk(b"b") + END, SECOND * 2])
+@pytest.mark.parametrize("together", [True, False], ids=["one read", "two reads"])
+async def test_a_second_answer_changes_nothing_of_the_first(second: bytes, together: bool) -> None:
+    """Status, headers and body are those of the first, and the connection is not used again."""
+    first = HEAD + chunk(b"a") + END
+    exchange, _ = await begun(*([first + second] if together else [first, second]))
+    assert await whole(exchange) == b"a"
+    assert exchange.status == 200
+    assert [name for name, _ in exchange.headers] == [b"Content-Type", b"Transfer-Encoding"]
+    assert not exchange.reusable
+
+
 async def test_a_slow_reader_slows_the_peer() -> None:
     """Reading pauses above the bound, and goes on once what waited is taken."""
     exchange, wire = await begun(HEAD, *[chunk(b"x" * 1024)] * (MAX_WAITING // 1024 + 2))

@@ -211,7 +211,7 @@ class Exchange(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._complete:  # a second answer to one request; whose is it?
-            self._lost = True
+            raise NotHTTP("bytes behind the answer")  # ends the parser, before it tells of them
 
     def _make_no_sense(self, error: Exception) -> None:
         if self._complete:

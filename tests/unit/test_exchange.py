@@ -198,6 +198,33 @@ async def test_bytes_behind_the_end_spoil_the_connection_alone(more: bytes) -> N
     assert not exchange.reusable
 
 
+async def test_trailers_are_read_over() -> None:
+    """The head is whole before them, and nobody asks for them."""
+    exchange, _ = await begun(HEAD + chunk(b"a") + b"0\r\nX-Sum: 1\r\n", b"X-More: 2\r\n\r\n")
+    assert await whole(exchange) == b"a"
+    assert [name for name, _ in exchange.headers] == [b"Content-Type", b"Transfer-Encoding"]
+    assert exchange.reusable
+
+
+@pytest.mark.parametrize("line", [b"X: " + b"y" * 1020 + b"\r\n", b"y" * 1024], ids=["many", "one"])
+async def test_trailers_without_end_are_cut(line: bytes) -> None:
+    """Nothing of them is kept, but the parser keeps the one that is not over."""
+    exchange, wire = await begun(HEAD + chunk(b"a") + b"0\r\nX: ", *[line] * 100)
+    await exchange.respond()
+    assert await exchange.read() == b"a"
+    with pytest.raises(Truncated, match=str(MAX_HEAD)):
+        await exchange.read()
+    assert wire.done == ["close"]
+
+
+async def test_a_body_has_no_such_bound() -> None:
+    """Bytes between its pieces are not added up, however many pieces there are."""
+    pieces = [piece for _ in range(10_000) for piece in (b"1;extension\r\n", b"a\r\n")]
+    exchange, wire = await begun(HEAD, *pieces, END)
+    assert await whole(exchange) == b"a" * 10_000
+    assert wire.done == []
+
+
 SECOND = b"HTTP/1.1 500 No\r\nX-More: 1\r\nContent-Length: 2\r\n\r\nno"
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aiohttp.client_proto import ResponseHandler
 
+# The same holds for the trailers of a body.
 MAX_HEAD = 64 * 1024
 # So many bytes may wait for a reader before the peer is slowed down.
 MAX_WAITING = 64 * 1024
@@ -57,7 +58,7 @@ class Exchange(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._arrived: list[bytes] = []
         self._waiting = 0
-        self._head_size = 0
+        self._bodiless = 0  # bytes since the last of the body
         self._waiter: asyncio.Future[None] | None = None
         self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -153,14 +154,13 @@ class Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._error is not None:
             return
+        self._bodiless += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._make_no_sense(error)
-        if not self._has_head:
-            self._head_size += len(data)
-            if self._head_size > MAX_HEAD:
-                self._fail(NotHTTP(f"the head is larger than {MAX_HEAD} bytes"))
+        if self._bodiless > MAX_HEAD and not self._complete:
+            self._go_on_too_long()
         if self._waiting > MAX_WAITING and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -191,7 +191,8 @@ class Exchange(asyncio.Protocol):
     # What the parser says.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        if not self._has_head:  # else it is a trailer, which nobody asks for
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -201,6 +202,7 @@ class Exchange(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._arrived.append(body)
         self._waiting += len(body)
+        self._bodiless = 0
 
     def on_message_complete(self) -> None:
         if self._has_head:
@@ -220,6 +222,12 @@ class Exchange(asyncio.Protocol):
         fault = Truncated("the body is broken") if self._has_head else NotHTTP("no response")
         fault.__cause__ = error
         self._fail(fault)
+
+    def _go_on_too_long(self) -> None:
+        if self._has_head:
+            self._fail(Truncated(f"the trailers are larger than {MAX_HEAD} bytes"))
+        else:
+            self._fail(NotHTTP(f"the head is larger than {MAX_HEAD} bytes"))
 
     def _fail(self, error: Exception) -> None:
         self._error = error

@@ -29,10 +29,10 @@ def split_delta(delta: Delta) -> Iterator[Delta]:
 
 
 def text_length(delta: Delta) -> int:
-    """Code points of text in the delta."""
+    """Code points of text in the delta, names and ids of tool calls included."""
     length = len(delta.content) + len(delta.reasoning) + len(delta.refusal)
     for piece in delta.tool_calls:
-        length += len(piece.arguments)
+        length += len(piece.id) + len(piece.name) + len(piece.arguments)
     return length
 
 
@@ -42,10 +42,9 @@ def _parts(delta: Delta) -> Iterator[Delta]:
     yield from (Delta(choice, content=text) for text in split_text(delta.content))
     yield from (Delta(choice, refusal=text) for text in split_text(delta.refusal))
     for piece in delta.tool_calls:
-        arguments = list(split_text(piece.arguments)) or [""]
-        head = ToolCallPiece(piece.index, piece.id, piece.name, arguments[0])
-        yield Delta(choice, tool_calls=[head])
-        for text in arguments[1:]:
+        if piece.id or piece.name:
+            yield Delta(choice, tool_calls=[ToolCallPiece(piece.index, piece.id, piece.name)])
+        for text in split_text(piece.arguments):
             yield Delta(choice, tool_calls=[ToolCallPiece(piece.index, arguments=text)])
 
 

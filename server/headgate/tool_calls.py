@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headgate.errors import UpstreamProtocol
 from headgate.upstream import ToolCallPiece
 
 if TYPE_CHECKING:
     from headgate import wire
+
+# In code points. Some servers put kilobytes of state into an id; a name and an id of this length
+# still fit into one message (promise 7).
+MAX_NAME = 16 * 1024
 
 
 class ToolCallIndex:
@@ -27,15 +32,19 @@ class ToolCallIndex:
         self._last_under: dict[int | None, int] = {}
 
     def piece(self, fragment: wire.ToolCallFragment) -> ToolCallPiece | None:
-        """The fragment with its place filled in; None when there is nothing in it."""
+        """The fragment with its place filled in; None when there is nothing in it.
+
+        Raises:
+            UpstreamProtocol: its name or id is longer than MAX_NAME.
+        """
         function = fragment.function
-        name = (function.name if function else None) or ""
+        name = _bounded("name", (function.name if function else None) or "")
         arguments = _as_text(function.arguments if function else None)
         if not (fragment.id or name or arguments):
             return None
         index = self._index(fragment)
         if index == len(self._ids):
-            call_id = fragment.id or f"{self._prefix}{index}"
+            call_id = _bounded("id", fragment.id or f"{self._prefix}{index}")
             self._ids.append(call_id)
             self._names.append(name)
             return ToolCallPiece(index, call_id, name, arguments)
@@ -62,6 +71,15 @@ class ToolCallIndex:
         if last is None or fragment.index is not None or fragment.function is None:
             return last is None
         return bool(fragment.function.name and self._names[last])
+
+
+def _bounded(what: str, text: str) -> str:
+    if len(text) > MAX_NAME:
+        raise UpstreamProtocol(
+            f"the upstream sent a tool call whose {what} has {len(text)} characters,"
+            f" and at most {MAX_NAME} are passed on"
+        )
+    return text
 
 
 def _as_text(arguments: str | dict[str, object] | None) -> str:

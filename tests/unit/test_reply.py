@@ -272,6 +272,28 @@ def test_a_huge_delta_is_split_between_code_points() -> None:
     assert [said.count for said in chunk.deltas] == [1] * len(chunk.deltas)
 
 
+def test_names_and_ids_of_tool_calls_are_text_too() -> None:
+    """Many calls in one event, each with a long name: as many messages as it takes."""
+    name, arguments = "é" * 10_000, "x" * 300_000
+    calls = [
+        {"index": n, "id": f"{n}" * 10_000, "function": {"name": name, "arguments": arguments}}
+        for n in range(3)
+    ]
+
+    chunk = feed(Reply(), delta(tool_calls=calls))
+
+    pieces = [piece for said in chunk.deltas for piece in said.tool_calls]
+    texts_of = [
+        "".join(p.id + p.name + p.arguments for p in said.tool_calls) for said in chunk.deltas
+    ]
+    assert max(len(text.encode()) for text in texts_of) <= 256 * 1024
+    assert [(p.index, p.id, p.name) for p in pieces if p.name] == [
+        (n, f"{n}" * 10_000, name) for n in range(3)
+    ]
+    for n in range(3):
+        assert "".join(p.arguments for p in pieces if p.index == n) == arguments
+
+
 @pytest.mark.parametrize(
     "odd",
     [

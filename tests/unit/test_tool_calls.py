@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from headgate import wire
-from headgate.tool_calls import ToolCallIndex
+from headgate.errors import UpstreamProtocol
+from headgate.tool_calls import MAX_NAME, ToolCallIndex
 
 Piece = tuple[int, str, str, str]
 
@@ -125,3 +127,18 @@ def test_arguments_as_an_object() -> None:
 def test_nothing_is_no_piece() -> None:
     """Fragments that say nothing make no delta."""
     assert pieces({}, {"index": 0}, {"index": 0, "function": {}}, fragment("", "", id="")) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("name", fragment("f" * (MAX_NAME + 1), id="a")),
+        ("id", fragment("f", id="a" * (MAX_NAME + 1))),
+    ],
+)
+def test_names_and_ids_are_bounded(what: str, said: dict[str, Any]) -> None:
+    """They are never split, so one message holds each of them whole (promise 7)."""
+    with pytest.raises(UpstreamProtocol, match=f"whose {what} has {MAX_NAME + 1} characters"):
+        pieces(said)
+    longest = "x" * MAX_NAME
+    assert pieces(fragment(longest, id=longest)) == [(0, longest, longest, "")]

@@ -48,6 +48,7 @@ class Reply:
         self._head_sent = False
         self._seen: set[int] = set()
         self._ended: set[int] = set()
+        self._usage: wire.Usage | None = None
         self._tools: dict[int, ToolCallIndex] = {}
         self._halves: HalfJoiner | None = None
 
@@ -160,7 +161,7 @@ class Reply:
         for position, choice in enumerate(completion.choices or ()):
             self._choice(choice, position if whole else 0, chunk)
         if completion.usage is not None:
-            chunk.usage = completion.usage
+            chunk.usage = self._usage = completion.usage.behind(self._usage)
         if whole or len(chunk.deltas) == before:
             # Events with content are many and carry nothing else that lasts; the others are few.
             chunk.extra |= _unknown_fields(data)

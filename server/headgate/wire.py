@@ -189,6 +189,14 @@ class Usage(Struct, omit_defaults=True):
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
 
+    def behind(self, earlier: Usage | None) -> Usage:
+        """This one, with what only an earlier one of the same answer said."""
+        if earlier is not None:
+            for name in self.__struct_fields__:
+                if getattr(self, name) is None:
+                    setattr(self, name, getattr(earlier, name))
+        return self
+
 
 class Completion(Struct, omit_defaults=True):
     """A whole answer (`chat.completion`) or one event of a stream (`chat.completion.chunk`).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.errors import (
@@ -162,6 +163,26 @@ def test_usage_and_unknown_fields_are_kept() -> None:
     assert chunk.usage is not None
     assert chunk.usage.prompt_tokens == 2
     assert chunk.extra == {"timings": {"ms": 4}}
+
+
+def test_a_poorer_usage_takes_nothing_back() -> None:
+    """Figures that a later event leaves out stay, in one read and over several; others change."""
+    full = {
+        "prompt_tokens": 5,
+        "completion_tokens": 7,
+        "total_tokens": 12,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    }
+    poor = {"choices": [], "usage": {"prompt_tokens": 6}}
+    empty: dict[str, Any] = {"choices": [], "usage": {}}
+    reply = Reply()
+
+    one_read = feed(reply, delta("a"), finish() | {"usage": full}, poor)
+    later = feed(reply, empty)
+
+    for chunk in (one_read, later):
+        assert chunk.usage is not None
+        assert msgspec.to_builtins(chunk.usage) == full | {"prompt_tokens": 6}
 
 
 def test_reasoning_under_either_name() -> None:

@@ -129,7 +129,11 @@ class HttpChat:
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body of the request did not come") from None
         except web.RequestPayloadError:
-            raise web.HTTPBadRequest(text="the body of the request cannot be read") from None
+            # aiohttp would read what is left, and log as an error of ours that it cannot be read.
+            request.content.feed_eof()
+            refusal = web.HTTPBadRequest(text="the body of the request cannot be read")
+            refusal.force_close()
+            raise refusal from None
         return read_body(data, dialect)
 
     def _guard(self, request: web.Request) -> None:

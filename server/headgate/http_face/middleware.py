@@ -56,4 +56,7 @@ async def refusals_as_json(request: web.Request, handler: Handler) -> web.Stream
         text = f"{request.method} is not allowed here; allowed: {allow}"
         return plain_error_response(405, text, allow)
     except web.HTTPException as error:
-        return plain_error_response(error.status, error.text or error.reason)
+        response = plain_error_response(error.status, error.text or error.reason)
+        if error.keep_alive is False:
+            response.force_close()
+        return response

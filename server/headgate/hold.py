@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from headgate.errors import HeadgateError
-from headgate.split import MAX_TEXT_BYTES, text_length
+from headgate.split import MAX_TEXT_BYTES, length
 from headgate.upstream import Chunk, extend
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ async def hold(chunks: AsyncIterator[Chunk], interval: float) -> AsyncGenerator[
     loop = asyncio.get_running_loop()
     due = loop.time()
     held: Chunk | None = None
+    size = 0
     read: asyncio.Task[Chunk | None] | None = None
     try:
         while True:
@@ -31,9 +32,10 @@ async def hold(chunks: AsyncIterator[Chunk], interval: float) -> AsyncGenerator[
                 chunk, read = read.result(), None
                 if chunk is None:
                     break
+                size += sum(map(length, chunk.deltas))
                 held = _joined(held, chunk)
-            if held is not None and (loop.time() >= due or _size(held) >= MAX_TEXT_BYTES):
-                ready, held = held, None
+            if held is not None and (loop.time() >= due or size >= MAX_TEXT_BYTES):
+                ready, held, size = held, None, 0
                 due = loop.time() + interval
                 yield ready
     except HeadgateError:
@@ -57,7 +59,3 @@ def _joined(held: Chunk | None, chunk: Chunk) -> Chunk:
         return chunk
     extend(held, chunk)
     return held
-
-
-def _size(chunk: Chunk) -> int:
-    return sum(text_length(delta) for delta in chunk.deltas)

@@ -2,11 +2,12 @@
 
 Deltas are joined within a choice; where reasoning and content alternate they stay apart, because
 their order would be lost. Pieces of tool calls join by index; logprobs are lists and are appended.
+Nothing is joined to more than a message may hold, its logprobs included.
 """
 
 from __future__ import annotations
 
-from headgate.split import MAX_TEXT_BYTES, text_length
+from headgate.split import MAX_TEXT_BYTES, length
 from headgate.upstream import Delta, ToolCallPiece
 from headgate.wire import Logprobs
 
@@ -19,21 +20,20 @@ def merge(deltas: list[Delta]) -> list[Delta]:
     if len(deltas) < 2:
         return deltas
     merged: list[Delta] = []
-    last: dict[int, Delta] = {}
+    last: dict[int, tuple[Delta, int]] = {}
     for delta in deltas:
-        before = last.get(delta.choice)
-        if before is not None and _joinable(before, delta):
+        size = length(delta)
+        before, so_far = last.get(delta.choice, (None, 0))
+        if before is not None and so_far + size <= _MAX_LENGTH and _kinds(before) == _kinds(delta):
             _join(before, delta)
+            last[delta.choice] = before, so_far + size
         else:
+            if delta.logprobs is not None:
+                # In lists of its own: those that came may be other readers', too.
+                delta.logprobs = _extend(Logprobs(), delta.logprobs)
             merged.append(delta)
-            last[delta.choice] = delta
+            last[delta.choice] = delta, size
     return merged
-
-
-def _joinable(before: Delta, delta: Delta) -> bool:
-    return (
-        _kinds(before) == _kinds(delta) and text_length(before) + text_length(delta) <= _MAX_LENGTH
-    )
 
 
 def _kinds(delta: Delta) -> tuple[bool, bool, bool, bool]:
@@ -48,7 +48,7 @@ def _join(before: Delta, delta: Delta) -> None:
     if delta.tool_calls:
         before.tool_calls = _join_pieces(before.tool_calls, delta.tool_calls)
     if delta.logprobs is not None:
-        before.logprobs = _join_logprobs(before.logprobs, delta.logprobs)
+        before.logprobs = _extend(before.logprobs or Logprobs(), delta.logprobs)
 
 
 def _join_pieces(before: list[ToolCallPiece], pieces: list[ToolCallPiece]) -> list[ToolCallPiece]:
@@ -64,10 +64,11 @@ def _join_pieces(before: list[ToolCallPiece], pieces: list[ToolCallPiece]) -> li
     return joined
 
 
-def _join_logprobs(before: Logprobs | None, more: Logprobs) -> Logprobs:
-    if before is None:
-        return more
-    return Logprobs(
-        content=[*(before.content or ()), *(more.content or ())] or None,
-        refusal=[*(before.refusal or ()), *(more.refusal or ())] or None,
-    )
+def _extend(said: Logprobs, more: Logprobs) -> Logprobs:
+    if more.content:
+        said.content = said.content or []
+        said.content += more.content
+    if more.refusal:
+        said.refusal = said.refusal or []
+        said.refusal += more.refusal
+    return said

@@ -9,9 +9,13 @@ from headgate.upstream import Delta, ToolCallPiece
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from headgate import wire
+
 MAX_TEXT_BYTES = 256 * 1024
 # A code point has at most 4 bytes, so a text of this many needs no look at its bytes.
 SURELY_SHORT = MAX_TEXT_BYTES // 4
+# What a logprob takes in a message beside its token, in code points of 4 bytes.
+_LOGPROB = 5
 
 
 def split_delta(delta: Delta) -> Iterator[Delta]:
@@ -34,6 +38,26 @@ def text_length(delta: Delta) -> int:
     for piece in delta.tool_calls:
         length += len(piece.id) + len(piece.name) + len(piece.arguments)
     return length
+
+
+def length(delta: Delta) -> int:
+    """As `text_length`, and about as many as its logprobs amount to, which are often far more."""
+    text = text_length(delta)
+    return text if delta.logprobs is None else text + _logprobs_length(delta.logprobs)
+
+
+def _logprobs_length(said: wire.Logprobs) -> int:
+    length = 0
+    for tokens in (said.content or (), said.refusal or ()):
+        for token in tokens:
+            length += _token_length(token)
+            for top in token.top_logprobs:
+                length += _token_length(top)
+    return length
+
+
+def _token_length(token: wire.TokenLogprob | wire.TopLogprob) -> int:
+    return _LOGPROB + len(token.token) + len(token.bytes or ()) // 4
 
 
 def _parts(delta: Delta) -> Iterator[Delta]:

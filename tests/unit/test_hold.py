@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headgate import wire
+from headgate.answer import delta_event
 from headgate.errors import StreamInterrupted
 from headgate.hold import hold
+from headgate.merge import merge
 from headgate.split import MAX_TEXT_BYTES
 from headgate.upstream import Chunk, Delta, Head
 
@@ -89,6 +91,23 @@ async def test_it_never_holds_more_than_one_message() -> None:
         MAX_TEXT_BYTES,
         MAX_TEXT_BYTES,
     ]
+
+
+async def test_logprobs_count_into_what_it_holds() -> None:
+    """They may be a hundred times their text, so a few thousand tokens would fill a message."""
+    top = [wire.TopLogprob("abcd", -1.0, [97] * 4)] * 20
+    token = wire.TokenLogprob("a", -1.0, [97], top)
+    said = [Delta(content="a", logprobs=wire.Logprobs(content=[token])) for _ in range(5_000)]
+    source = Source(*(Chunk(deltas=[delta], finishes={}, extra={}) for delta in said))
+    source.end()
+
+    got = [c async for c in hold(source.chunks(), HOUR)]
+
+    assert "".join(map(text, got)) == "a" * 5_000
+    for held in got:
+        for delta in merge(held.deltas):
+            assert delta_event(delta, 1).ByteSize() <= MAX_TEXT_BYTES
+    assert len(got) == 1 + 4
 
 
 async def test_joining_keeps_head_finish_usage_and_extra() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate import wire
+from headgate.answer import delta_event
 from headgate.merge import merge
 from headgate.upstream import Delta, ToolCallPiece
 
@@ -77,3 +80,36 @@ def test_no_merged_delta_is_larger_than_a_message_may_be() -> None:
 
     assert all(len(d.content.encode()) <= 256 * 1024 for d in merged)
     assert sum(len(d.content) for d in merged) == 200_000
+
+
+TOKENS = [
+    (wire.TokenLogprob("", 0.0), 20_000),
+    (wire.TokenLogprob("\U0001f600" * 5, -1.0, list("\U0001f600".encode()) * 5), 5_000),
+    (wire.TokenLogprob("a", -1.0, [97], [wire.TopLogprob("abcdefgh", -9.0, [97] * 8)] * 20), 500),
+]
+
+
+@pytest.mark.parametrize("name", ["content", "refusal"])
+@pytest.mark.parametrize(("token", "times"), TOKENS, ids=["bare", "wide", "top"])
+def test_no_merged_delta_has_more_logprobs_than_a_message_may_hold(
+    token: wire.TokenLogprob, times: int, name: str
+) -> None:
+    """They count as text does, whatever they are made of; none is lost."""
+    said = [Delta(content="a", logprobs=wire.Logprobs(**{name: [token]})) for _ in range(times)]
+
+    merged = merge(said)
+
+    assert all(delta_event(delta, 1).ByteSize() <= 256 * 1024 for delta in merged)
+    assert sum(len(getattr(delta.logprobs, name)) for delta in merged) == times
+
+
+def test_merging_leaves_the_lists_of_logprobs_to_who_else_reads_them() -> None:
+    """The Chunks of a joined call are read by many."""
+    first, second = (wire.Logprobs(content=[wire.TokenLogprob(word, -1.0)]) for word in "ab")
+
+    merged = merge([Delta(content="a", logprobs=first), Delta(content="b", logprobs=second)])
+
+    assert [len(one.content or ()) for one in (first, second)] == [1, 1]
+    assert merged[0].logprobs == wire.Logprobs(
+        content=[wire.TokenLogprob("a", -1.0), wire.TokenLogprob("b", -1.0)]
+    )

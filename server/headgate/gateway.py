@@ -313,12 +313,10 @@ def _milliseconds(seconds: float) -> int:
 
 def _server_options(settings: Settings, *, shared: bool) -> list[tuple[str, int]]:
     limits = settings.server
-    size = limits.grpc_max_message_bytes
     return [
         # A second server on the port must be told, not silently given half of the connections.
         ("grpc.so_reuseport", int(shared)),
-        ("grpc.max_receive_message_length", size),
-        ("grpc.max_send_message_length", size),
+        ("grpc.max_receive_message_length", limits.grpc_max_message_bytes),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle)),
         ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age)),

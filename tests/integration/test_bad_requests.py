@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from headgate.v1 import chat_pb2 as pb
-from support.gateway import Caller, ask, gateway, trailer
+from support.gateway import Caller, ask, gateway, text, trailer
 from support.raw_upstream import RawUpstream, says
 
 if TYPE_CHECKING:
@@ -200,6 +200,17 @@ async def test_a_message_over_the_limit(upstream: RawUpstream, method: str) -> N
     assert error.code() is Code.RESOURCE_EXHAUSTED
     assert "larger than max" in (error.details() or "")
     assert answer.choices[0].message.content == "Hello"
+
+
+async def test_an_answer_may_be_larger_than_a_request() -> None:
+    """Answers have the upstream's limits; gRPC would refuse one with words of its own."""
+    said = "Hello" * 100
+    async with (
+        RawUpstream(says(said)) as upstream,
+        gateway(upstream.url, server={"max_message_bytes": 100}) as caller,
+    ):
+        assert (await caller.chat()).choices[0].message.content == said
+        assert text(await caller.events()) == said
 
 
 async def test_metadata_over_the_limit(upstream: RawUpstream, caller: Caller) -> None:

@@ -10,6 +10,7 @@ from headgate.guard import PeerGone
 from headgate.status import row
 
 if TYPE_CHECKING:
+    from headgate.progress import Progress
     from headgate.upstream import Call
 
 # Who leaves within this of the deadline did so because of it: clocks are not that exact.
@@ -62,3 +63,8 @@ def ending_of(error: BaseException | None, call: Call | None, now: float) -> End
     if isinstance(refused, int):  # aiohttp's HTTPException; its server is loaded for HTTP alone
         return Ending("INVALID_ARGUMENT", Reason.INVALID_REQUEST.value, refused)
     return Ending("INTERNAL", Reason.INTERNAL.value, 500)
+
+
+def http_status(ending: Ending, progress: Progress) -> int | None:
+    """What the caller got as HTTP status; None: nobody was there to read one."""
+    return 200 if progress.status_sent else ending.http

@@ -58,6 +58,7 @@ class Progress:
         caller: its identity, as soon as it is known.
         call: the call, as soon as it is admitted.
         head, usage, finishes: what the upstream said of its answer, so far.
+        status_sent: whether the HTTP status of a stream, which is 200, is out.
         deltas: of the upstream's, how many were sent on when the stream was over.
         follower: told of everything, if there is one.
         on_attempt: called when an attempt starts.
@@ -80,6 +81,7 @@ class Progress:
         self.head: Head | None = None
         self.usage: wire.Usage | None = None
         self.finishes: dict[int, str] = {}
+        self.status_sent = False
         self.deltas = 0
         self.follower: Follower | None = None
         self.phase: Phase = "checking"

@@ -256,6 +256,21 @@ async def test_a_drain() -> None:
     assert (line["code"], line["reason"], line["log_level"]) == ("UNAVAILABLE", "DRAINING", "info")
 
 
+async def test_the_status_of_a_stream_that_has_said_nothing_yet() -> None:
+    """It is out with the head, so what cuts the stream then does not change it."""
+
+    async def finished_only(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head(), chunked(event(finish())))
+        await connection.until_gone()
+
+    async with logged(finished_only) as (lines, _, caller), aiohttp.ClientSession() as client:
+        response = await client.post(url(caller), json=body(stream=True))
+        await caller.gateway.stop(0)
+        assert (response.status, "event: error" in await response.text()) == (200, True)
+    line = lines.call
+    assert (line["code"], line["http_status"], "deltas" in line) == ("ABORTED", 200, False)
+
+
 async def test_joined_calls_have_one_line_each() -> None:
     """Both say that they were joined; the attempt, and its failure, is the first one's."""
     async with logged(FAILS, says("Hel", "lo"), retry=QUICK) as (lines, up, caller):

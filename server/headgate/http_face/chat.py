@@ -201,6 +201,7 @@ async def _pass_on(
     chunks: AsyncIterator[Chunk], maker: EventMaker, stream: EventStream, progress: Progress
 ) -> None:
     await stream.start()
+    progress.status_sent = True
     sent = 0
     try:
         async for chunk in chunks:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from headgate.ending import NOT_THERE, ending_of
+from headgate.ending import NOT_THERE, ending_of, http_status
 from headgate.errors import Reason
 from headgate.identity import LOCAL
 from headgate.logs.repeats import CALL, Repeats
@@ -117,7 +117,7 @@ class AccessLog:
             "path": progress.path or None,
             "code": ending.code,
             "reason": ending.reason or None,
-            "http_status": _http_status(progress, ending) if face == "http" else None,
+            "http_status": http_status(ending, progress) if face == "http" else None,
             "upstream_status": progress.failed_status,
             "request_id": progress.request_id,
             "caller": self._caller(progress.caller),
@@ -179,11 +179,6 @@ def _figures(progress: Progress, seconds: float) -> dict[str, Any]:
 
 def _counted(left_out: int) -> dict[str, int]:
     return {"left_out": left_out} if left_out else {}
-
-
-def _http_status(progress: Progress, ending: Ending) -> int | None:
-    """Once a stream has begun, its status is out."""
-    return ending.http if progress.time_to_first_delta is None else 200
 
 
 def _level(ending: Ending) -> Callable[..., None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
+from headgate.ending import http_status
 from headgate.logs.calls import labels_of, name_or_class, tokens_of
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def ended(face: str, ending: Ending, progress: Progress) -> Attributes:
         "headgate.queue_wait": round(progress.queued_so_far(), 6),
     }
     if face == "http":
-        if status := ending.http if progress.time_to_first_delta is None else 200:
+        if status := http_status(ending, progress):
             found["http.response.status_code"] = status
     else:
         found["rpc.response.status_code"] = ending.code

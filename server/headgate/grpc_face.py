@@ -269,8 +269,9 @@ class Arrived:
 def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:
     """Serve both methods.
 
-    As the generated function, but a message that does not parse reaches the servicer (as None):
-    gRPC itself would send the text of the exception to the client, and log a traceback.
+    As the generated function, but a message comes as an `Arrived`, also one that does not parse,
+    whose `take` says so: gRPC itself would send the text of the exception to the client, and log a
+    traceback.
     """
     handlers = {
         "Chat": grpc.unary_unary_rpc_method_handler(

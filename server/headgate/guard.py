@@ -28,7 +28,10 @@ _log = structlog.get_logger("headgate")
 
 
 class PeerGone(Exception):
-    """The client left, or has stopped reading for too long; there is nobody to tell."""
+    """The client left, or over HTTP has stopped reading for too long; there is nobody to tell.
+
+    A client that stops reading over gRPC can still be told (StreamInterrupted).
+    """
 
 
 def guarded(

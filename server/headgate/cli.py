@@ -191,10 +191,11 @@ def _gateway_settings(values: dict[str, Any], *, sandbox: bool) -> Settings:
         origin = settings.origins["upstream.url"]
         raise ConfigError([f"upstream.url (from {origin}) must not be set with --sandbox"])
     from headgate.security.security import check_files  # noqa: PLC0415 - takes long to import
+    from headgate.signals import tell  # noqa: PLC0415 - likewise
 
     check_files(settings)
     for line in [*plain_text_warnings(settings), *log_warnings(settings.log)]:
-        click.echo(f"headgate: {line}", err=True)
+        tell(line)
     return settings
 
 

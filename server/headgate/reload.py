@@ -61,18 +61,26 @@ class Reload:
     async def once(self) -> None:
         """Read and hand over; of what is wrong each reason is one line of the log."""
         self._manager.reloading()
-        before = self._server.settings
         try:
-            # Files may be slow, and calls go on.
-            wanted = await asyncio.to_thread(self._load)
-            settings = await asyncio.to_thread(renewed, before, self._loaded, wanted)
+            status = await self._renew()
         except ConfigError as error:
             for line in error.lines:
                 log.error("reload_refused", why=line)  # noqa: TRY400 - one line, no traceback
-            self._manager.ready("reload refused, the old settings stay; the log says why")
-            return
+            status = "reload refused, the old settings stay; the log says why"
+        except Exception:  # whatever it was, the manager waits, and the next reload may be right
+            log.exception("reload_failed")
+            status = "reload failed; the log says why"
+        self._manager.ready(status)
+
+    async def _renew(self) -> str:
+        """The new limits in one line."""
+        before = self._server.settings
+        # Files may be slow, and calls go on.
+        wanted = await asyncio.to_thread(self._load)
+        settings = await asyncio.to_thread(renewed, before, self._loaded, wanted)
         await self._server.renew(settings)
         self._loaded = wanted
+        limits = limits_line(settings)
         changed = [name for name in changes(before, settings) if name != "profile"]
-        log.info("reloaded", changed=changed, limits=limits_line(settings))
-        self._manager.ready(limits_line(settings))
+        log.info("reloaded", changed=changed, limits=limits)
+        return limits

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import pytest
 
-from headgate.config import renewed
+from headgate.config import ConfigError, renewed
+from headgate.reload import Reload
+from headgate.signals import meanwhile
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import TRUSTING, ask, gateway, settings, trailer
 from support.raw_upstream import RawUpstream, answers, says
@@ -21,7 +23,9 @@ from support.traffic import SLOT, SLOW, gaps, held, texts, waiting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headgate.config import Settings
     from headgate.gateway import Gateway
+    from headgate.service_manager import ServiceManager
 
 Code = grpc.StatusCode
 
@@ -174,6 +178,44 @@ async def test_a_signal_reloads_all_or_nothing(workers: int, tmp_path: Path) -> 
     keys = [request.headers["authorization"] for request in upstream.requests]
     assert keys == ["Bearer k-1"] * 2 + ["Bearer k-2"] * 4
     assert status == 0
+
+
+class Manager:
+    """Stands where the service manager would, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self._heard: asyncio.Queue[str] = asyncio.Queue()
+
+    def reloading(self) -> None:
+        self._heard.put_nowait("reloading")
+
+    def ready(self, status: str) -> None:
+        self._heard.put_nowait(status)
+
+    async def reload(self) -> str:
+        """What it hears of one, from its beginning to its end."""
+        async with asyncio.timeout(10):
+            assert await self._heard.get() == "reloading"
+            return await self._heard.get()
+
+
+async def test_a_reload_that_fails_is_not_the_last() -> None:
+    """The manager hears of the end of each one, whatever broke it."""
+    manager, failures = Manager(), [OSError(), RuntimeError("broken"), ConfigError(["wrong"])]
+    async with RawUpstream() as upstream, gateway(upstream.url) as caller:
+        before = caller.gateway.settings
+
+        def load() -> Settings:
+            if failures:
+                raise failures.pop()
+            return before
+
+        reloads = Reload(caller.gateway, load, before, cast("ServiceManager", manager))
+        asked = asyncio.Event()
+        async with meanwhile(reloads.obey(asked)):
+            for end in ("reload refused", "reload failed", "reload failed", "limits"):
+                asked.set()
+                assert (await manager.reload()).startswith(end)
 
 
 async def test_workers_share_the_new_pace(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,19 @@ def test_check_says_when_the_upstream_is_missing(capsys: Capture) -> None:
     assert 'profile = "published"' in out
     assert err.startswith("headgate: upstream.url is not set")
     assert (run(capsys, "check", "--sandbox")[::2]) == (0, "")
+
+
+def test_a_warning_that_nobody_reads_stops_nothing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a reload, the reader of stderr may have gone long ago."""
+    arguments = ("check", "--listen", "0.0.0.0:1", "--upstream", "http://h/api")
+    assert run(capsys, *arguments)[2].startswith("headgate: WARNING: 0.0.0.0:1 is plain text")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as raw:
+        monkeypatch.setattr(sys, "stderr", TextIOWrapper(raw, write_through=True))
+        assert run(capsys, *arguments)[0] == 0
 
 
 def test_the_config_file_may_come_from_the_environment(

@@ -72,6 +72,27 @@ def test_a_pause_is_known_to_who_comes_later() -> None:
     scene(play)
 
 
+def test_a_pause_that_could_not_be_told_is_told_later() -> None:
+    """Else the others would go on while the upstream asks for a rest."""
+
+    async def play(_: Keeper, one: Member, other: Member) -> None:
+        pause = one.link.pause
+
+        async def broken(_: float) -> None:
+            one.link.pause = pause  # type: ignore[method-assign]
+            raise LedgerError("connection closed")
+
+        one.link.pause = broken  # type: ignore[assignment, method-assign]
+        until = now() + 3
+        one.turnstile.cooldown(3)
+        await asyncio.sleep(0.1)
+        assert one.store.untold is None
+        await other.call()
+        assert other.starts[0] >= until - PACE.margin
+
+    scene(play)
+
+
 def test_who_comes_back_first_waits_until_all_had_their_try() -> None:
     """Others may still be on their shares of the rate."""
 
@@ -169,6 +190,21 @@ def test_a_fault_of_the_ledger_is_a_loss_and_not_the_end() -> None:
             raise ZeroDivisionError
 
         one.link.reserve = broken  # type: ignore[assignment, method-assign]
+        await asyncio.gather(one.call(), one.call())
+        assert len(one.starts) == 2
+
+    scene(play)
+
+
+def test_a_fault_of_the_throttle_is_not_the_courier_s_end() -> None:
+    """It is the throttle's turn after every errand, and may fail once."""
+
+    async def play(_: Keeper, one: Member, __: Member) -> None:
+        def broken() -> None:
+            one.courier._turn = one.turnstile.turn
+            raise ZeroDivisionError
+
+        one.courier._turn = broken
         await asyncio.gather(one.call(), one.call())
         assert len(one.starts) == 2
 

@@ -103,7 +103,18 @@ def test_a_pause_voids_grants_and_held_slots(store: SharedStore) -> None:
     assert store.next_slot(NOW) == math.inf
     assert store.start(slot, NOW + 1) > NOW + 1
     assert store.counts["used"] == 0
-    assert (store.take_untold(), store.take_untold()) == (NOW + 5, None)
+    assert store.untold == NOW + 5
+    store.told(NOW + 5)
+    assert store.untold is None
+
+
+def test_a_pause_is_untold_until_the_others_have_heard_of_it(store: SharedStore) -> None:
+    """A later one may come while they hear of it, and an earlier one changes nothing."""
+    store.cooldown(NOW + 5)
+    store.cooldown(NOW + 9)
+    store.told(NOW + 5)
+    store.cooldown(NOW + 7)
+    assert store.untold == NOW + 9
 
 
 def test_alone_it_goes_on_with_its_turns(store: SharedStore) -> None:

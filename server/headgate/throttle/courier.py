@@ -99,6 +99,7 @@ class Courier:
     async def _run(self) -> None:
         while True:
             try:
+                self._turn()
                 if self._store.alone:
                     await self._come_back()
                 else:
@@ -110,7 +111,6 @@ class Courier:
                 log.exception("the store's courier failed")
                 self._lose(LedgerError(type(error).__name__))
                 await asyncio.sleep(self._timeout)
-            self._turn()
 
     async def _wait_for_need(self) -> None:
         with suppress(TimeoutError):
@@ -120,8 +120,10 @@ class Courier:
 
     async def _run_errands(self) -> None:
         store, now = self._store, self._clock()
-        if (until := store.take_untold()) is not None and until > now:
-            await self._in_time(self._ledger.pause(until))
+        if (until := store.untold) is not None:
+            if until > now:
+                await self._in_time(self._ledger.pause(until))
+            store.told(until)
         if surplus := store.take_surplus(now):
             await self._in_time(self._ledger.give_back(surplus))
         count = store.ask(self._clock())

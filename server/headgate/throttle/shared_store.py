@@ -228,10 +228,15 @@ class SharedStore:
         self._asked = self.wanted(now)
         return self._asked
 
-    def take_untold(self) -> float | None:
-        """A pause that the other members have to hear of, once."""
-        untold, self._untold = self._untold, None
-        return untold
+    @property
+    def untold(self) -> float | None:
+        """Until when a pause is that the other members have to hear of."""
+        return self._untold
+
+    def told(self, until: float) -> None:
+        """They have heard of this one; a later one may have come meanwhile."""
+        if self._untold == until:
+            self._untold = None
 
     def take_surplus(self, now: float) -> list[float]:
         """Grants that nobody here needs and that somebody else may still use."""

@@ -96,12 +96,16 @@ class CallersDoor:
         return turnstile
 
     def _forget_idle(self) -> None:
-        """Make room by forgetting those who have used nothing lately, the longest unseen first."""
+        """Make room by forgetting those who have used nothing lately, the longest unseen first.
+
+        Two are looked at for one that comes; who is busy goes to the end, so that others are next.
+        """
         if len(self._turnstiles) < MAX_REMEMBERED:
             return
         for caller in list(islice(self._turnstiles, 2)):
-            if self._turnstiles[caller].rested:
-                del self._turnstiles[caller]
+            turnstile = self._turnstiles.pop(caller)
+            if not turnstile.rested:
+                self._turnstiles[caller] = turnstile
 
 
 def _pace(limits: CallerLimits) -> Pace:

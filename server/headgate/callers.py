@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
 from headgate.throttle.ticket import Patience
 from headgate.throttle.turnstile import Turnstile
+from headgate.upstream import Entered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from headgate.config import CallerLimits, CallersSettings
@@ -57,10 +58,14 @@ class CallersDoor:
         self, call: Call, limits: CallerLimits
     ) -> AsyncIterator[AsyncIterator[Chunk]]:
         turnstile = self._turnstile(call.caller, limits)
-        async with turnstile.passing(
+        way = turnstile.passing(
             lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued
-        ) as ticket:
-            await turnstile.start(ticket)
+        )
+        with _own_allowance(limits):
+            ticket = await way.__aenter__()
+        async with Entered(way):
+            with _own_allowance(limits):
+                await turnstile.start(ticket)
             async with self._inner.open(call) as chunks:
                 yield chunks
 
@@ -123,13 +128,20 @@ def _enqueue(turnstile: Turnstile, call: Call, limits: CallerLimits, now: float)
     patience = Patience.within(
         now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=waits
     )
+    return turnstile.throttle.enqueue(
+        now, call.caller, patience=patience, priority=min(call.priority, limits.max_priority)
+    )
+
+
+@contextmanager
+def _own_allowance(limits: CallerLimits) -> Iterator[None]:
+    """Who is refused in here waited for its own allowance, whichever limit ended the wait.
+
+    Raises:
+        CallerLimit: in place of every Refused but Draining.
+    """
     try:
-        return turnstile.throttle.enqueue(
-            now,
-            call.caller,
-            patience=patience,
-            priority=min(call.priority, limits.max_priority),
-        )
+        yield
     except Draining:
         raise
     except Refused as refusal:

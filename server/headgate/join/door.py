@@ -31,7 +31,8 @@ class JoinDoor:
     """Calls of one caller with the same key share one call through the doors behind this one.
 
     A key names a call while its answer can be given from the first delta on: while it waits and
-    runs, and `keep` seconds after it has ended well and nobody reads it any more.
+    runs, and once it has ended well `keep` seconds from when it is first without a reader. Reading
+    it later does not renew it.
     A call that failed, that all have left, or whose first deltas the buffer had to drop has no
     name: the next one with that key is made anew.
 

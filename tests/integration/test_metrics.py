@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 
 from headgate.config import StartError
 from headgate.gateway import Gateway
-from support.gateway import Caller, gateway, settings
+from support.gateway import Caller, ask, gateway, settings
 from support.joined_streams import KEY
 from support.raw_upstream import (
     DONE,
@@ -258,6 +259,36 @@ async def test_joined_calls_are_told_from_those_that_were_made() -> None:
     assert said.total("headgate_keyed_calls_total") == 3
     assert said.total("headgate_shared_calls_total") == said.total("headgate_attempts_total") == 1
     assert said.total("headgate_rpcs_total", code="OK") == 3
+
+
+async def test_retries_of_others_are_told_by_whom() -> None:
+    """A client of gRPC's that comes again when told to, a mesh, and nobody else."""
+    retries = {
+        "maxAttempts": 5,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["RESOURCE_EXHAUSTED"],
+    }
+    config = json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": retries}]})
+    options = [("grpc.service_config", config)]
+    limits = {"rate": 5, "max_wait": 0.001}
+    async with (
+        RawUpstream(says("x")) as upstream,
+        gateway(upstream.url, metrics=METRICS, callers=limits, options=options) as caller,
+    ):
+        said = await look(caller)
+        while not said.total("headgate_refusals_total"):
+            await caller.chat()
+            said = await look(caller)
+        mesh = (("x-envoy-attempt-count", "2"), ("x-other", "2"))
+        await caller.stub.Chat(ask(), metadata=mesh, timeout=20)
+        said = await look(caller)
+
+    refused = said.total("headgate_refusals_total", reason="CALLER_LIMIT")
+    told = said.by("headgate_client_retries_total", "by")
+    assert told["client"] >= 1
+    assert sum(told.values()) - 1 == refused
 
 
 async def test_the_page_of_state_tells_the_truth() -> None:

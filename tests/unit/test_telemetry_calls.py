@@ -168,6 +168,15 @@ def test_a_call_that_was_retried_says_nothing_of_our_own_part() -> None:
     assert metered.scrape().total("headgate_overhead_seconds_sum") == 0.25
 
 
+def test_a_call_that_was_made_before_is_counted_by_who_says_so() -> None:
+    """A mesh's word goes first, as in the budget; a call that says nothing is none."""
+    metered = Metered()
+    for client, mesh in ((0, 0), (2, 0), (0, 1), (1, 1)):
+        with metered.meter.watch("grpc", "Chat") as progress:
+            progress.admit(call(prior_attempts=client, mesh_attempts=mesh))
+    assert metered.scrape().by("headgate_client_retries_total", "by") == {"client": 1, "mesh": 2}
+
+
 @given(st.lists(st.text(max_size=300), max_size=30))
 def test_callers_that_nobody_configured_share_one_label(names: list[str]) -> None:
     """Whatever they call themselves, their texts are nowhere."""

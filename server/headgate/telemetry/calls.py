@@ -131,7 +131,17 @@ class CallMeter:
         self._keyed = Counter(
             "headgate_keyed_calls", "Calls with an idempotency key.", registry=registry
         )
+        self._repeated = children(
+            Counter(
+                "headgate_client_retries",
+                "Calls that are another attempt, as who made it says: a client, or a mesh.",
+                ["by"],
+                registry=registry,
+            )
+        )
         self.running: Numbers[str] = Numbers()
+        for who in ("client", "mesh"):
+            self._repeated(who)
         for reason in (kind.reason.value for kind in Refused.__subclasses__()):
             self._refusals(reason)
         registry.register(self)
@@ -171,6 +181,8 @@ class CallMeter:
         """The call is known."""
         if call.idempotency_key:
             self._keyed.inc()
+        if call.prior_attempts or call.mesh_attempts:
+            self._repeated("mesh" if call.mesh_attempts else "client").inc()
         if call.request.stream:
             self.running["streams"] += 1
             self._streams(progress.face).inc()

@@ -7,12 +7,14 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import grpc
 import pytest
 
 from headgate.v1 import chat_pb2 as pb
 from support.gateway import TRUSTING, gateway, kinds, trailer
-from support.raw_upstream import RawUpstream, answers, says
+from support.raw_upstream import RawUpstream, answers, delta, event, says, streams
+from support.scrape import scrape
 from support.traffic import GAP, PACE, SLOW, gaps, texts, waiting
 
 if TYPE_CHECKING:
@@ -132,6 +134,32 @@ async def test_a_429_pauses_everybody() -> None:
     assert min(gaps(upstream)) >= GAP
 
 
+async def test_a_429_in_a_stream_pauses_everybody() -> None:
+    """As an error event, before the first delta and behind it, over both faces."""
+    limit = event({"error": {"code": 429, "message": "slow down"}})
+    early, late = streams(limit), streams(event(delta("a")), limit)
+    sections: dict[str, Any] = {
+        "retry": {"max_attempts": 1, **FAST},
+        "http_listen": "127.0.0.1:0",
+        "metrics": {"listen": "127.0.0.1:0"},
+    }
+    async with (
+        RawUpstream(early, late) as upstream,
+        gateway(upstream.url, **sections) as caller,
+        aiohttp.ClientSession(f"http://{caller.gateway.http_address}") as client,
+    ):
+        errors = [await caller.refused(), (await caller.interrupted())[1]]
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+        async with client.post("/api", json=body) as reply:
+            said = await reply.text()
+        told = await scrape(caller.gateway.metrics_address)
+
+    reasons = [trailer(error, "headgate-reason") for error in errors]
+    assert reasons == ["UPSTREAM_LIMIT", "STREAM_INTERRUPTED"]
+    assert "STREAM_INTERRUPTED" in said
+    assert told.total("headgate_pauses_total") == len(upstream.requests) == 3
+
+
 async def test_a_429_is_tried_again_after_its_pause() -> None:
     """The call itself waits as long as everybody else, and is answered."""
     headers = ["retry-after-ms: 300"]
@@ -217,8 +245,6 @@ async def test_a_503_delays_only_its_own_call() -> None:
 
 
 async def _over_http(address: str, text: str) -> None:
-    import aiohttp
-
     body = {"messages": [{"role": "user", "content": text}], "stream": False}
     async with (
         aiohttp.ClientSession() as client,

@@ -6,7 +6,7 @@ import random
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from headgate.errors import UpstreamLimit
+from headgate.errors import StreamInterrupted, UpstreamLimit
 from headgate.throttle.ticket import Patience
 from headgate.upstream import Entered
 
@@ -58,7 +58,8 @@ class ThrottleDoor:
 
         Raises:
             Refused: no slot in time, or no room to wait for one.
-            UpstreamError: as the inner doors; a 429 moves the schedule for everybody.
+            UpstreamError: as the inner doors; a 429 moves the schedule for everybody, and so does
+                one that an interrupted answer ended with.
         """
         enqueue = self._request_for(call)
         async with self._turnstile.passing(enqueue, call.observer.queued) as ticket:
@@ -69,8 +70,14 @@ class ThrottleDoor:
             except UpstreamLimit as error:
                 self._close_for_all(call, error)
                 raise
-            async with Entered(way):
-                yield chunks
+            try:
+                async with Entered(way):
+                    yield chunks
+            except StreamInterrupted as error:
+                # A 429 behind the first delta is no refusal of this call any more, but one of all.
+                if isinstance(error.__context__, UpstreamLimit):
+                    self._close_for_all(call, error.__context__)
+                raise
 
     def _request_for(self, call: Call) -> Callable[[float], Ticket]:
         limits = self._callers.of(call.caller)

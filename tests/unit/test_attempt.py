@@ -1,8 +1,9 @@
-"""The end of an attempt."""
+"""The reads of an attempt, how long each may take, and its end."""
 
 from __future__ import annotations
 
 import asyncio
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,12 +13,19 @@ from httpx._decoders import IdentityDecoder
 
 from headgate import wire
 from headgate.config import UpstreamSettings
-from headgate.http_upstream.attempt import Attempt
+from headgate.errors import HeadgateError, StreamInterrupted, UpstreamRejected
+from headgate.http_upstream.attempt import (
+    ERROR_BODY_TIMEOUT,
+    MAX_ERROR_BODY,
+    TAIL_TIMEOUT,
+    Attempt,
+)
 from headgate.secrets import Secrets
 from headgate.upstream import Call, Gate
+from support.virtual_time import run_virtually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from headgate.upstream import Delta
 
@@ -154,3 +162,150 @@ async def test_lone_deltas_go_to_the_taker(encoding: str) -> None:
     assert (await reading).finishes == {0: "stop"}
     await chunks.aclose()
     assert body.take is None
+
+
+PING = b": ping\n\n"
+KEY = "sk-0123456789abcdef"
+
+
+class Paced(httpx.AsyncByteStream):
+    """Each piece comes after a pause, by the loop's clock; behind the last one is silence.
+
+    Args:
+        pieces: seconds, and what comes then.
+
+    Attributes:
+        reads: how many pieces were read.
+    """
+
+    def __init__(self, pieces: Iterable[tuple[float, bytes]]) -> None:
+        self.reads = 0
+        self._pieces = iter(pieces)
+        self._until: float | None = None
+
+    def limit(self, until: float) -> None:
+        self._until = until
+
+    async def read(self) -> bytes:
+        async with asyncio.timeout_at(self._until):
+            for pause, data in self._pieces:
+                await asyncio.sleep(pause)
+                self.reads += 1
+                return data
+            await asyncio.Event().wait()
+        raise AssertionError("waits for ever")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield await self.read()
+
+
+def attempt(body: Paced, *, status: int = 200, **settings: Any) -> Attempt:
+    """One that is answered at once with this status and body."""
+
+    async def send(_: Call, __: Gate) -> httpx.Response:
+        media = "text/event-stream" if status == 200 else "text/plain"
+        return httpx.Response(status, headers={"content-type": media}, stream=body)
+
+    call = Call(request=wire.ChatRequest(messages=[], stream=True))
+    upstream = UpstreamSettings(url="http://127.0.0.1:1/", **settings)
+    return Attempt(send, call, upstream, Secrets([KEY]))
+
+
+async def read(attempt: Attempt) -> tuple[str, HeadgateError | None]:
+    """The text of the answer, and the error that it ends with, if it does."""
+    words: list[str] = []
+    try:
+        async for chunk in attempt.chunks(await attempt.first()):
+            words += [delta.content for delta in chunk.deltas]
+    except HeadgateError as error:
+        return "".join(words), error
+    finally:
+        await attempt.close()
+    return "".join(words), None
+
+
+def test_comments_keep_a_silent_stream_alive() -> None:
+    """Each of them is a sign of life, so the idle timer starts anew; silence is none."""
+
+    async def main() -> None:
+        pings = [(0.1, PING)] * 20
+        alive = Paced([(0, event("a")), *pings, (0.1, event("b", finish_reason="stop"))])
+        assert await read(attempt(alive, idle_timeout=0.3)) == ("ab", None)
+        silent = Paced([(0, event("a")), *pings, (0.4, event("b", finish_reason="stop"))])
+        text, error = await read(attempt(silent, idle_timeout=0.3))
+        assert text == "a"
+        assert isinstance(error, StreamInterrupted)
+        assert error.metadata["cause"] == "idle_timeout"
+
+    run_virtually(main())
+
+
+def test_the_total_timer_goes_on_behind_the_first_delta() -> None:
+    """An answer that never ends is cut, however lively it is."""
+
+    async def main() -> None:
+        endless = Paced((1, event("a")) for _ in repeat(None))
+        text, error = await read(attempt(endless, total_timeout=9.5, idle_timeout=2))
+        assert text == "a" * 9
+        assert isinstance(error, StreamInterrupted)
+        assert error.metadata["cause"] == "total_timeout"
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize(("late", "tokens"), [(TAIL_TIMEOUT - 1, 4), (TAIL_TIMEOUT + 1, None)])
+def test_nobody_waits_long_for_what_comes_behind_the_finish(
+    late: float, tokens: int | None
+) -> None:
+    """The usage may come a little later; the answer is whole without it."""
+
+    async def main() -> None:
+        usage = b'data: {"choices":[],"usage":{"total_tokens":4}}\n\n'
+        tail = attempt(Paced([(0, event("a", finish_reason="stop")), (late, usage)]))
+        assert await read(tail) == ("a", None)
+        said = tail.finished_report().usage
+        assert (said and said.total_tokens) == tokens
+
+    run_virtually(main())
+
+
+def test_a_refusal_that_trickles_is_not_waited_for() -> None:
+    """What came of its body within ERROR_BODY_TIMEOUT is what it says."""
+
+    async def main() -> None:
+        trickle = Paced((1, b"no ") for _ in repeat(None))
+        _, error = await read(attempt(trickle, status=400))
+        assert isinstance(error, UpstreamRejected)
+        assert trickle.reads < ERROR_BODY_TIMEOUT
+
+    run_virtually(main())
+
+
+def test_a_refusal_is_not_read_beyond_its_bound() -> None:
+    """MAX_ERROR_BODY, and the piece that goes beyond it."""
+
+    async def main() -> None:
+        flood = Paced([(0, b"x" * 16_384)] * 1000)
+        _, error = await read(attempt(flood, status=400))
+        assert isinstance(error, UpstreamRejected)
+        assert flood.reads == MAX_ERROR_BODY // 16_384 + 1
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_secrets_are_concealed_before_and_behind_the_first_delta(begun: bool) -> None:
+    """An upstream's own words may quote the key that it was sent."""
+
+    async def main() -> None:
+        fault = {"error": {"message": f"bad key {KEY}", "code": 400}}
+        pieces = [(0.0, event("a"))] * begun
+        said = Paced([*pieces, (0.1, b"data: %b\n\n" % msgspec.json.encode(fault))])
+        text, error = await read(attempt(said))
+        assert text == "a" * begun
+        assert error is not None
+        assert "bad key" in error.message
+        assert KEY not in error.message
+
+    run_virtually(main())

@@ -21,6 +21,7 @@ from headgate_client.terminal.keyboard import history_path, piped_lines
 from headgate_client.terminal.options import Options, parse_options
 from headgate_client.terminal.screen import PipeScreen, TerminalScreen
 from headgate_client.v1 import chat_pb2 as pb
+from support.certificates import Authority
 from support.chat_client import FakeWire, answer, delta, failure, finished, queued, started
 
 if TYPE_CHECKING:
@@ -374,6 +375,23 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main([*options, str(gone)]) == 2
         expected = f"headgate-chat: cannot read {gone}: No such file or directory\n"
         assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("garbage", ["", "hello\n"])
+def test_a_file_without_pem_is_one_line(
+    garbage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It exits 2 and is named; an empty authority would be all that gRPC knows."""
+    (file := tmp_path / "file").write_text(garbage)
+    (certificate := tmp_path / "certificate").write_bytes(Authority().pem)
+    wrong = [
+        (["--ca-file", file], "certificate"),
+        (["--cert-file", file, "--key-file", file], "certificate"),
+        (["--cert-file", certificate, "--key-file", file], "private key"),
+    ]
+    for options, kind in wrong:
+        assert main([str(option) for option in options]) == 2
+        assert capfd.readouterr().err == f"headgate-chat: {file} holds no PEM {kind}\n"
 
 
 def test_a_token_file_that_is_no_token_is_one_line(

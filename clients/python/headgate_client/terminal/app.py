@@ -10,6 +10,7 @@ import grpc
 
 from headgate_client.client import Client
 from headgate_client.conversation import Conversation
+from headgate_client.credentials import CERTIFICATE, KEY, read_pem
 from headgate_client.terminal.chat import Chat
 from headgate_client.terminal.keyboard import piped_lines, typed_lines
 from headgate_client.terminal.options import Options, parse_options
@@ -17,6 +18,7 @@ from headgate_client.terminal.screen import PipeScreen, TerminalScreen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from headgate_client.request import CallParams
     from headgate_client.terminal.screen import Screen
@@ -92,12 +94,16 @@ def _client(options: Options) -> Client:
     )
     return Client(
         options.target,
-        ca=options.ca_file,
-        cert=options.cert_file,
-        key=options.key_file,
+        ca=_pem(options.ca_file, CERTIFICATE),
+        cert=_pem(options.cert_file, CERTIFICATE),
+        key=_pem(options.key_file, KEY),
         credentials=grpc.ssl_channel_credentials() if usual else None,
         token=None if token is None else token.strip(),
     )
+
+
+def _pem(file: Path | None, kind: str) -> bytes | None:
+    return None if file is None else read_pem(file, kind, str(file))
 
 
 def _tolerant(stream: object) -> None:

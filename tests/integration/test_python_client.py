@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -322,11 +323,15 @@ async def test_a_cut_upstream_is_an_interruption_with_its_position() -> None:
     assert stream.message.content == "Hel"
 
 
-async def chat_program(target: str) -> asyncio.subprocess.Process:
-    """headgate-chat with pipes for all its streams."""
-    program = "import sys; from headgate_client.terminal import main; sys.exit(main())"
+async def chat_program(*options: str) -> asyncio.subprocess.Process:
+    """headgate-chat with pipes for all its streams, and gRPC's log as it is by itself."""
+    program = "import sys; from headgate_chat import main; sys.exit(main())"
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program, "--target", target), stdin=PIPE, stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-c", program, *options),
+        env={name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"},
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
 
 
@@ -334,10 +339,10 @@ async def test_headgate_chat_in_a_pipe() -> None:
     """One question a line, only answers on stdout, one line for an error, and exit status 1."""
     servicer = ScriptedServicer(*answer("Hel", "lo"))
     async with serving(servicer) as target:
-        good = await chat_program(target)
+        good = await chat_program("--target", target)
         printed = await good.communicate(b"one\n\n/system Rhyme.\ntwo\n")
         servicer.steps = (FULL,)
-        bad = await chat_program(target)
+        bad = await chat_program("--target", target)
         complained = await bad.communicate(b"three\n")
     assert (good.returncode, printed) == (0, (b"Hello\nHello\n", b""))
     assert (bad.returncode, complained) == (1, (b"", b"headgate-chat: full\n"))
@@ -346,11 +351,20 @@ async def test_headgate_chat_in_a_pipe() -> None:
     assert not any(request.HasField("stream_options") for request in servicer.requests)
 
 
+async def test_headgate_chat_with_tls_at_a_plaintext_server() -> None:
+    """One line of its own, and none of gRPC's log."""
+    async with serving(ScriptedServicer()) as target:
+        program = await chat_program("--tls", "--target", target)
+        out, err = await program.communicate(b"hi\n")
+    assert (program.returncode, out, err.count(b"\n")) == (1, b"", 1)
+    assert err.startswith(f"headgate-chat: no headgate answers at {target}: ".encode())
+
+
 async def test_ctrl_c_ends_headgate_chat_in_a_pipe() -> None:
     """An interrupt in the middle of an answer cancels the call and exits with 130."""
     servicer = ScriptedServicer(started(), delta("Hel"), asyncio.Event())
     async with serving(servicer) as target:
-        program = await chat_program(target)
+        program = await chat_program("--target", target)
         assert program.stdin is not None
         assert program.stdout is not None
         program.stdin.write(b"hi\n")

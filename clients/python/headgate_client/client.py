@@ -6,7 +6,7 @@ import asyncio
 import threading
 import weakref
 from math import isinf
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import grpc
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from headgate_client.request import CallParams, Metadata
     from headgate_client.stream import OnFinished
     from headgate_client.v1 import chat_pb2 as pb
+
+_TARGETS: Final = "allowed is gRPC's name of the server, such as host:port"
 
 
 class Outgoing(NamedTuple):
@@ -50,7 +52,7 @@ class Caller:
     ) -> None:
         if server_name is not None and credentials is None:
             raise ValueError("server_name is for TLS; give ca or credentials too")
-        self.target = target
+        self.target = _named(target)
         self._credentials = credentials
         self._options = channel_options(server_name)
         self._timeout = timeout
@@ -68,6 +70,14 @@ class Caller:
             metadata=(*self._metadata, *metadata_pairs(fields.pop("metadata", None))),
             request=build_request(messages, fields),
         )
+
+
+def _named(target: str) -> str:
+    if not isinstance(target, str):
+        raise TypeError(f"target is {target!r}; {_TARGETS}")
+    if not target.strip():
+        raise ValueError(f"target is empty; {_TARGETS}")
+    return target
 
 
 def _bearer(token: str | None) -> tuple[tuple[str, str], ...]:

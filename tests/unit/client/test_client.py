@@ -247,6 +247,13 @@ def test_a_client_shows_its_target_and_no_secret() -> None:
     assert repr(Client("there:1", token="secret")) == "<Client there:1>"
 
 
+@pytest.mark.parametrize("target", ["", " ", None, 50051])
+def test_a_target_that_names_no_server_is_refused(target: Any) -> None:
+    """Before the first call, and before gRPC has words of its own for it."""
+    with pytest.raises((TypeError, ValueError), match=r"target is .*; allowed is .*host:port"):
+        Client(target)
+
+
 @pytest.mark.parametrize("token", ["", "two\nlines", "schl\u00fcssel"])
 def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
     """The mistake shows where it is made, without the token in the message."""

@@ -377,6 +377,14 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert capsys.readouterr().err == expected
 
 
+def test_an_empty_target_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """It exits 2 before anything is asked, and gRPC says nothing."""
+    assert main(["--target", ""]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("headgate-chat: target is empty; allowed is")
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("garbage", ["", "hello\n"])
 def test_a_file_without_pem_is_one_line(
     garbage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from headgate.progress import Progress
     from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
 
+# Pieces by choice, by tool call (None: the message itself) and by field. They are joined at the
+# end, because protobuf keeps every text that a field ever had for as long as its message lives.
+_Texts = dict[tuple[int, int | None, str], list[str]]
+
 _FINISH_REASONS = {
     "": pb.FINISH_REASON_UNSPECIFIED,
     "stop": pb.FINISH_REASON_STOP,
@@ -112,35 +116,38 @@ def _choices(chunk: Chunk) -> list[pb.ChatChoice]:
             finish_reason=finish_reason(word),
             finish_reason_raw=word,
         )
-    texts: dict[tuple[int, str], list[str]] = {}
+    texts: _Texts = {}
     for delta in chunk.deltas:
         _collect(delta, choices[delta.choice], texts)
-    for (index, field), pieces in texts.items():
-        setattr(choices[index].message, field, "".join(pieces))
+    for (index, call, field), pieces in texts.items():
+        message = choices[index].message
+        setattr(message if call is None else message.tool_calls[call], field, "".join(pieces))
     return list(choices.values())
 
 
-def _collect(delta: Delta, choice: pb.ChatChoice, texts: dict[tuple[int, str], list[str]]) -> None:
+def _collect(delta: Delta, choice: pb.ChatChoice, texts: _Texts) -> None:
     for field, text in (
         ("content", delta.content),
         ("reasoning_content", delta.reasoning),
         ("refusal", delta.refusal),
     ):
         if text:
-            texts.setdefault((delta.choice, field), []).append(text)
+            texts.setdefault((delta.choice, None, field), []).append(text)
     for piece in delta.tool_calls:
-        _join_call(choice.message, piece)
+        call = _call(choice.message, piece.index)
+        if piece.id and not call.id:
+            call.id = piece.id
+        for field, text in (("name", piece.name), ("arguments", piece.arguments)):
+            if text:
+                texts.setdefault((delta.choice, piece.index, field), []).append(text)
     if delta.logprobs is not None:
         choice.logprobs.MergeFrom(logprobs(delta.logprobs))
 
 
-def _join_call(message: pb.ChatMessage, piece: ToolCallPiece) -> None:
-    while len(message.tool_calls) <= piece.index:
+def _call(message: pb.ChatMessage, index: int) -> pb.FunctionCall:
+    while len(message.tool_calls) <= index:
         message.tool_calls.add()
-    call = message.tool_calls[piece.index]
-    call.id = call.id or piece.id
-    call.name += piece.name
-    call.arguments += piece.arguments
+    return message.tool_calls[index]
 
 
 def usage(said: wire.Usage | None) -> pb.Usage | None:

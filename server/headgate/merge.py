@@ -28,12 +28,18 @@ def merge(deltas: list[Delta]) -> list[Delta]:
             _join(before, delta)
             last[delta.choice] = before, so_far + size
         else:
-            if delta.logprobs is not None:
-                # In lists of its own: those that came may be other readers', too.
-                delta.logprobs = _extend(Logprobs(), delta.logprobs)
-            merged.append(delta)
+            merged.append(_growing(delta))
             last[delta.choice] = delta, size
     return merged
+
+
+def _growing(delta: Delta) -> Delta:
+    """With lists of its own, to which more can be added; those that it had may be others' too."""
+    if delta.tool_calls:
+        delta.tool_calls = list(delta.tool_calls)
+    if delta.logprobs is not None:
+        delta.logprobs = _extend(Logprobs(), delta.logprobs)
+    return delta
 
 
 def _kinds(delta: Delta) -> tuple[bool, bool, bool, bool]:
@@ -46,13 +52,12 @@ def _join(before: Delta, delta: Delta) -> None:
     before.refusal += delta.refusal
     before.count += delta.count
     if delta.tool_calls:
-        before.tool_calls = _join_pieces(before.tool_calls, delta.tool_calls)
+        _join_pieces(before.tool_calls, delta.tool_calls)
     if delta.logprobs is not None:
         before.logprobs = _extend(before.logprobs or Logprobs(), delta.logprobs)
 
 
-def _join_pieces(before: list[ToolCallPiece], pieces: list[ToolCallPiece]) -> list[ToolCallPiece]:
-    joined = list(before)
+def _join_pieces(joined: list[ToolCallPiece], pieces: list[ToolCallPiece]) -> None:
     for piece in pieces:
         tail = joined[-1]
         if piece.index == tail.index and not piece.id and not piece.name:
@@ -61,7 +66,6 @@ def _join_pieces(before: list[ToolCallPiece], pieces: list[ToolCallPiece]) -> li
             )
         else:
             joined.append(piece)
-    return joined
 
 
 def _extend(said: Logprobs, more: Logprobs) -> Logprobs:

@@ -27,7 +27,7 @@ class ToolCallIndex:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._ids: list[str] = []
+        self._indexes: dict[str, int] = {}  # by id
         self._names: list[str] = []
         self._last_under: dict[int | None, int] = {}
 
@@ -43,9 +43,9 @@ class ToolCallIndex:
         if not (fragment.id or name or arguments):
             return None
         index = self._index(fragment)
-        if index == len(self._ids):
+        if index == len(self._names):
             call_id = _bounded("id", fragment.id or f"{self._prefix}{index}")
-            self._ids.append(call_id)
+            self._indexes.setdefault(call_id, index)
             self._names.append(name)
             return ToolCallPiece(index, call_id, name, arguments)
         if name and not self._names[index]:
@@ -56,10 +56,10 @@ class ToolCallIndex:
 
     def _index(self, fragment: wire.ToolCallFragment) -> int:
         """Where the fragment belongs; one past the end opens a new call."""
-        if fragment.id and fragment.id in self._ids:
-            index = self._ids.index(fragment.id)
+        if fragment.id and fragment.id in self._indexes:
+            index = self._indexes[fragment.id]
         elif fragment.id or self._opens(fragment):
-            index = len(self._ids)
+            index = len(self._names)
         else:
             index = self._last_under[fragment.index]
         self._last_under[fragment.index] = index

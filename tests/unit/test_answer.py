@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from headgate.progress import Progress
 from headgate.translate import to_struct
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
 from headgate.v1 import chat_pb2 as pb
+from support.counted_text import CountedText
 
 GATEWAY = pb.GatewayInfo(attempts=1)
 LOGPROBS = wire.Logprobs(
@@ -160,6 +162,19 @@ def test_a_message_is_joined_from_its_deltas() -> None:
         ],
     )
     assert [token.token for token in choice.logprobs.content] == ["He", "He"]
+
+
+def test_the_pieces_of_a_call_are_joined_once() -> None:
+    """Added one by one, they would all be copied again with each, and kept by protobuf."""
+    counts: Counter[str] = Counter()
+    texts = [CountedText(f"{i},", counts) for i in range(100)]
+    pieces = [ToolCallPiece(0, name=text, arguments=text) for text in texts]
+
+    (choice,) = whole(deltas=[Delta(tool_calls=pieces)]).choices
+
+    (call,) = choice.message.tool_calls
+    assert call.name == call.arguments == "".join(texts)
+    assert counts["added"] == 0
 
 
 def test_a_choice_that_said_nothing_is_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from headgate import wire
 from headgate.http_face.translate import Answer, EventMaker, completion, encode_json
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece, extend
+from support.counted_text import CountedText
 from support.scripted_upstream import ended, opened, said
 
 ANSWER = Answer(answer_id="chatcmpl-7", model="asked-for", created=12.9)
@@ -198,6 +200,17 @@ def test_tool_calls_come_in_fragments_and_whole() -> None:
         {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}},
         {"id": "call_2", "type": "function", "function": {"name": "sub", "arguments": "{}"}},
     ]
+
+
+def test_the_pieces_of_a_call_are_joined_once() -> None:
+    """Added one by one, they would all be copied again with each."""
+    counts: Counter[str] = Counter()
+    texts = [CountedText(f"{i},", counts) for i in range(100)]
+    pieces = [ToolCallPiece(0, name=text, arguments=text) for text in texts]
+    message = whole_of(Chunk(deltas=[Delta(tool_calls=pieces)]))["choices"][0]["message"]
+    whole = "".join(texts)
+    assert message["tool_calls"][0]["function"] == {"name": whole, "arguments": whole}
+    assert counts["added"] == 0
 
 
 def test_reasoning_and_refusal_have_their_own_fields() -> None:

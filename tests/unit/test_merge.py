@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate import merge as module
 from headgate import wire
 from headgate.answer import delta_event
 from headgate.merge import merge
+from headgate.split import length
 from headgate.upstream import Delta, ToolCallPiece
+from headgate.wire import Logprobs, TokenLogprob
 
 PIECES = st.builds(
     ToolCallPiece, index=st.integers(0, 2), id=st.sampled_from(["", "x"]), arguments=st.text()
@@ -103,13 +108,31 @@ def test_no_merged_delta_has_more_logprobs_than_a_message_may_hold(
     assert sum(len(getattr(delta.logprobs, name)) for delta in merged) == times
 
 
-def test_merging_leaves_the_lists_of_logprobs_to_who_else_reads_them() -> None:
-    """The Chunks of a joined call are read by many."""
-    first, second = (wire.Logprobs(content=[wire.TokenLogprob(word, -1.0)]) for word in "ab")
+def test_each_piece_is_weighed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One read may bring thousands, and they become one delta."""
+    weighed: list[int] = []
 
-    merged = merge([Delta(content="a", logprobs=first), Delta(content="b", logprobs=second)])
+    def counted(delta: Delta) -> int:
+        weighed.append(len(delta.tool_calls))
+        return length(delta)
 
-    assert [len(one.content or ()) for one in (first, second)] == [1, 1]
-    assert merged[0].logprobs == wire.Logprobs(
-        content=[wire.TokenLogprob("a", -1.0), wire.TokenLogprob("b", -1.0)]
-    )
+    monkeypatch.setattr(module, "length", counted)
+    (merged,) = merge([Delta(tool_calls=[ToolCallPiece(i, f"c{i}", "f")]) for i in range(100)])
+    assert len(merged.tool_calls) == 100
+    assert sum(weighed) == 100
+
+
+def test_lists_that_others_may_hold_stay() -> None:
+    """A reader merges deltas of its own, whose lists are those of the others' deltas."""
+    token = TokenLogprob(token="a", logprob=-0.5)
+    kept = [
+        Delta(tool_calls=[ToolCallPiece(i)], logprobs=Logprobs(content=[token], refusal=[token]))
+        for i in range(3)
+    ]
+    before = copy.deepcopy(kept)
+
+    (merged,) = merge([copy.copy(delta) for delta in kept])
+
+    assert merged.logprobs == Logprobs(content=[token] * 3, refusal=[token] * 3)
+    assert [piece.index for piece in merged.tool_calls] == [0, 1, 2]
+    assert kept == before

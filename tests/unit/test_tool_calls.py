@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import pytest
 from headgate import wire
 from headgate.errors import UpstreamProtocol
 from headgate.tool_calls import MAX_NAME, ToolCallIndex
+from support.counted_text import CountedText
 
 Piece = tuple[int, str, str, str]
 
@@ -122,6 +124,28 @@ def test_arguments_as_an_object() -> None:
     arguments = {"a": [1, 2.5, None, "é"], "b": {}}
     ((_, _, _, text),) = pieces(fragment("f", arguments, id="a"))
     assert json.loads(text) == arguments
+
+
+def test_an_id_is_not_looked_for_among_all_others() -> None:
+    """An answer may hold tens of thousands of calls."""
+    counts: Counter[str] = Counter()
+    calls = ToolCallIndex("call-")
+    for index in [*range(1000), *range(1000)]:
+        call_id = CountedText(f"c{index}", counts)
+        function = wire.FunctionFragment(arguments="{}")
+        piece = calls.piece(wire.ToolCallFragment(id=call_id, function=function))
+        assert piece is not None
+        assert piece.index == index
+    assert counts["compared"] <= 2000
+
+
+def test_an_id_of_ours_that_was_taken() -> None:
+    """What comes with it goes on with the call that had it first."""
+    assert pieces(
+        fragment("f", "{", index=0, id="call-1"),
+        fragment("g", "[", index=1),
+        fragment(None, "}", index=2, id="call-1"),
+    ) == [(0, "call-1", "f", "{"), (1, "call-1", "g", "["), (0, "", "", "}")]
 
 
 def test_nothing_is_no_piece() -> None:

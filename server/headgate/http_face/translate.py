@@ -122,7 +122,7 @@ class _Choice:
         self._content: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
-        self._calls: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, _Call] = {}
         self._logprobs: dict[str, list[wire.TokenLogprob]] = {}
 
     def add(self, delta: Delta) -> None:
@@ -130,7 +130,7 @@ class _Choice:
         self._reasoning.append(delta.reasoning)
         self._refusal.append(delta.refusal)
         for piece in delta.tool_calls:
-            self._add_call(piece)
+            self._calls.setdefault(piece.index, _Call()).add(piece)
         if delta.logprobs is not None:
             self._add_logprobs(delta.logprobs)
 
@@ -154,20 +154,31 @@ class _Choice:
         if reasoning:
             message["reasoning_content"] = reasoning
         if self._calls:
-            message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
+            message["tool_calls"] = [self._calls[index].fields() for index in sorted(self._calls)]
         return message
-
-    def _add_call(self, piece: ToolCallPiece) -> None:
-        empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        call = self._calls.setdefault(piece.index, empty)
-        call["id"] = call["id"] or piece.id
-        call["function"]["name"] += piece.name
-        call["function"]["arguments"] += piece.arguments
 
     def _add_logprobs(self, said: wire.Logprobs) -> None:
         for name, tokens in (("content", said.content), ("refusal", said.refusal)):
             if tokens:
                 self._logprobs.setdefault(name, []).extend(tokens)
+
+
+class _Call:
+    """Puts the pieces of one tool call together."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._name: list[str] = []
+        self._arguments: list[str] = []
+
+    def add(self, piece: ToolCallPiece) -> None:
+        self._id = self._id or piece.id
+        self._name.append(piece.name)
+        self._arguments.append(piece.arguments)
+
+    def fields(self) -> dict[str, Any]:
+        function = {"name": "".join(self._name), "arguments": "".join(self._arguments)}
+        return {"id": self._id, "type": "function", "function": function}
 
 
 def _delta_choice(delta: Delta) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headgate.errors import CallerLimit, Draining, Refused
-from headgate.throttle.door import DEADLINE_RESERVE
+from headgate.throttle.door import patience_of
 from headgate.throttle.pacer import Pace
 from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
-from headgate.throttle.ticket import Patience
 from headgate.throttle.turnstile import Turnstile
 from headgate.upstream import Entered
 
@@ -122,12 +121,7 @@ def _unlimited(limits: CallerLimits) -> bool:
 
 
 def _enqueue(turnstile: Turnstile, call: Call, limits: CallerLimits, now: float) -> Ticket:
-    waits = {"callers.max_wait": limits.max_wait}
-    if call.max_queue_wait is not None:
-        waits["max_queue_wait"] = call.max_queue_wait
-    patience = Patience.within(
-        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=waits
-    )
+    patience = patience_of(call, now, {"callers.max_wait": limits.max_wait})
     return turnstile.throttle.enqueue(
         now, call.caller, patience=patience, priority=min(call.priority, limits.max_priority)
     )

@@ -46,6 +46,22 @@ async def test_a_deadline_before_the_slot(how: str) -> None:
 
 
 @UNARY_AND_STREAM
+@pytest.mark.parametrize("callers", [{}, {"rate": 5}])
+async def test_a_deadline_that_even_a_free_slot_cannot_meet(how: str, callers: Any) -> None:
+    """It is the deadline that is short, and to come again with the same one is of no use."""
+    async with (
+        RawUpstream(says("Hello")) as upstream,
+        gateway(upstream.url, callers=callers, server={"max_deadline": 0.03}) as caller,
+    ):
+        error = await getattr(caller, how)()
+
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert trailer(error, "headgate-reason") == "DEADLINE"
+    assert pushback(error) == -1
+    assert upstream.requests == []
+
+
+@UNARY_AND_STREAM
 async def test_a_wait_that_the_caller_does_not_want(how: str) -> None:
     """`max_queue_wait` decides as the deadline does, and is named."""
     async with (

@@ -18,8 +18,7 @@ from headgate.errors import (
 from headgate.join.audience import Audience
 from headgate.join.chunks import copied, fold, weigh
 from headgate.join.replay import Replay
-from headgate.throttle.door import DEADLINE_RESERVE
-from headgate.throttle.ticket import Patience
+from headgate.throttle.door import patience_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,11 +131,8 @@ class SharedCall:
 
     def _judge(self, call: Call) -> None:
         """Nobody waits for a slot that comes too late (promise 4), whoever's slot it is."""
-        waits = {} if call.max_queue_wait is None else {"max_queue_wait": call.max_queue_wait}
         now = asyncio.get_running_loop().time()
-        patience = Patience.within(
-            now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=waits
-        )
+        patience = patience_of(call, now, {})
         place = self._audience.place and self._audience.place()
         if place and place.wait is not None and now + place.wait > patience.until:
             about = "" if place.exact else "about "

@@ -58,6 +58,7 @@ class ThrottleDoor:
 
         Raises:
             Refused: no slot in time, or no room to wait for one.
+            DeadlineExceeded: too little of the deadline is left even for a start at once.
             UpstreamError: as the inner doors; a 429 moves the schedule for everybody, and so does
                 one that an interrupted answer ended with.
         """
@@ -83,12 +84,7 @@ class ThrottleDoor:
         limits = self._callers.of(call.caller)
 
         def enqueue(now: float) -> Ticket:
-            waits = {"throttle.max_wait": self._max_wait}
-            if call.max_queue_wait is not None:
-                waits["max_queue_wait"] = call.max_queue_wait
-            patience = Patience.within(
-                now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=waits
-            )
+            patience = patience_of(call, now, {"throttle.max_wait": self._max_wait})
             return self._turnstile.throttle.enqueue(
                 now,
                 call.caller,
@@ -105,6 +101,15 @@ class ThrottleDoor:
         if error.retry_after is None:
             error.retry_after = self._backoff.delay(call.attempt, draw=self._draw())
         self._turnstile.cooldown(error.retry_after)
+
+
+def patience_of(call: Call, now: float, longest: dict[str, float]) -> Patience:
+    """Until when a start is of use to the call; `longest` are a door's waits by name, seconds."""
+    if call.max_queue_wait is not None:
+        longest["max_queue_wait"] = call.max_queue_wait
+    return Patience.within(
+        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=longest
+    )
 
 
 class _SlotGate:

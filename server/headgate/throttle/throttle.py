@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from headgate.errors import Draining, QueueFull, Refused, WaitTooLong
+from headgate.errors import DeadlineExceeded, Draining, QueueFull, Refused, WaitTooLong
 from headgate.throttle.advice import AdviceBook
 from headgate.throttle.flight import Flight
 from headgate.throttle.ticket import FOREVER, Estimate, Patience, Phase, Ticket
@@ -118,6 +118,7 @@ class Throttle:
             CallerLimit: the caller's line is at `max_line`.
             QueueFull: no place, and no longer line to take one from.
             WaitTooLong: the slot would come after `patience.until`.
+            DeadlineExceeded: `patience` is over already, and the slot would come at once.
             Draining: after `drain`.
         """
         now = self._tick(now)
@@ -137,6 +138,8 @@ class Throttle:
             raise self._advised(ticket, error, now) from None
         estimate = self._estimate(now, self._room.queue.would_stand(ticket, weight, displaced))
         if estimate.at > patience.until:
+            if estimate.at <= now and not head:  # a slot is not what it lacks
+                raise DeadlineExceeded("checking")
             raise self._too_late(ticket, estimate, now)
         self._admit(ticket, weight, estimate)
         if displaced is not None:

@@ -36,23 +36,17 @@ class Identity:
             ip_network(peer, strict=False) for peer in peers if peer != "unix"
         ]
 
-    def of(self, address: str | None, headers: Mapping[str, str]) -> str:
-        """The caller's identity: a name, an IPv4 address, an IPv6 /64, or `local`.
-
-        Args:
-            address: the peer's IP address; None for a peer on a Unix socket.
-            headers: request metadata with lower-case names.
-        """
-        if not self.trusts(address):
-            return address_name(address)
-        return stated_name(headers) or self.forwarded(address, headers)
-
     def trusts(self, address: str | None) -> bool:
-        """Whether the word of a peer at this address is believed."""
+        """Whether the word of a peer at this IP address is believed; None: on a Unix socket."""
         return self._trusts(_parse(address))
 
     def forwarded(self, address: str | None, headers: Mapping[str, str]) -> str:
-        """The address that a trusted peer speaks for, else its own, as a caller's identity."""
+        """The address that a trusted peer speaks for, else its own, as a caller's identity.
+
+        Args:
+            address: the peer's, as for `trusts`.
+            headers: request metadata with lower-case names.
+        """
         return _name(self._forwarded(headers.get(FORWARDED_HEADER, "")) or _parse(address))
 
     def _trusts(self, ip: IPv4Address | IPv6Address | None) -> bool:
@@ -74,7 +68,10 @@ class Identity:
 
 
 def address_name(address: str | None) -> str:
-    """The identity of a caller that nothing is known of but its address."""
+    """The identity of a caller that nothing is known of but its address.
+
+    That is an IPv4 address, an IPv6 /64, or `local`.
+    """
     return _name(_parse(address))
 
 

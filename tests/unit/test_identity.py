@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headgate.identity import Identity, peer_address
+from headgate.identity import Identity, address_name, peer_address, stated_name
 
 
 @pytest.mark.parametrize(
@@ -19,20 +19,20 @@ from headgate.identity import Identity, peer_address
 )
 def test_a_caller_is_its_address(address: str | None, name: str) -> None:
     """IPv4 as it is, IPv6 by /64, a Unix socket is local."""
-    assert Identity().of(address, {}) == name
+    assert address_name(address) == name
 
 
 def test_strangers_are_not_believed() -> None:
     """Anybody can write a header."""
-    headers = {"x-headgate-caller": "boss", "x-forwarded-for": "198.51.100.1"}
-
-    assert Identity(["10.0.0.0/8"]).of("192.0.2.7", headers) == "192.0.2.7"
+    assert not Identity(["10.0.0.0/8"]).trusts("192.0.2.7")
+    assert not Identity(["10.0.0.0/8"]).trusts(None)
 
 
 def test_a_trusted_peer_names_the_caller() -> None:
     """A sidecar knows who it speaks for."""
-    assert Identity(["10.0.0.0/8"]).of("10.1.2.3", {"x-headgate-caller": "search"}) == "search"
-    assert Identity(["unix"]).of(None, {"x-headgate-caller": "search"}) == "search"
+    assert Identity(["10.0.0.0/8"]).trusts("10.1.2.3")
+    assert Identity(["unix"]).trusts(None)
+    assert stated_name({"x-headgate-caller": " search "}) == "search"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,8 @@ def test_a_trusted_peer_names_the_caller() -> None:
 )
 def test_the_last_untrusted_forwarded_address_counts(forwarded: str, name: str) -> None:
     """What a caller wrote in front of it is not believed."""
-    assert Identity(["10.0.0.0/8"]).of("10.1.2.3", {"x-forwarded-for": forwarded}) == name
+    headers = {"x-forwarded-for": forwarded}
+    assert Identity(["10.0.0.0/8"]).forwarded("10.1.2.3", headers) == name
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,6 @@ def with_password(pair: Pair) -> Pair:
     return Pair(pair.certificate, encrypted)
 
 
-def test_a_certificate_tells_when_it_expires(tmp_path: Path) -> None:
-    """For the metrics, in seconds since 1970."""
-    files = Files(tmp_path, Authority().server(), b"")
-    files.put(Authority().server(), Authority().pem)
-    certificate = ServerCertificate(TlsSettings(**files.settings()))
-    assert certificate.not_after == pytest.approx(time.time() + DAY.total_seconds(), abs=60)
-
-
 def fault(files: Files) -> str:
     with pytest.raises(ConfigError) as raised:
         load_certificate(TlsSettings(**files.settings()), NOW)

@@ -24,14 +24,12 @@ class Certificate(NamedTuple):
         key: PEM.
         client_ca: PEM of the authorities whose client certificates count; None asks for none.
         context: the same for the HTTP face.
-        not_after: when the server's own certificate expires, in seconds since 1970.
     """
 
     chain: bytes
     key: bytes
     client_ca: bytes | None
     context: ssl.SSLContext
-    not_after: float
 
 
 def load_certificate(tls: TlsSettings, now: float) -> Certificate:
@@ -53,7 +51,7 @@ def load_certificate(tls: TlsSettings, now: float) -> Certificate:
     if not_after <= now:
         day = datetime.fromtimestamp(not_after, UTC).isoformat().replace("+00:00", "Z")
         raise ConfigError([f"tls.cert_file: the certificate in {tls.cert_file} expired on {day}"])
-    return Certificate(chain, key, client_ca, context, not_after)
+    return Certificate(chain, key, client_ca, context)
 
 
 def _read(tls: TlsSettings) -> tuple[bytes, bytes, bytes | None]:
@@ -65,6 +63,7 @@ def _read(tls: TlsSettings) -> tuple[bytes, bytes, bytes | None]:
 
 
 def _not_after(tls: TlsSettings, chain: bytes) -> float:
+    """When the server's own certificate expires, in seconds since 1970."""
     from cryptography import x509  # noqa: PLC0415 - 8 MiB, for TLS alone
 
     try:
@@ -118,11 +117,6 @@ class ServerCertificate(FromFiles[Certificate]):
     def __init__(self, tls: TlsSettings) -> None:
         paths = [path for path in (tls.cert_file, tls.key_file, tls.client_ca_file) if path]
         super().__init__(paths, lambda: load_certificate(tls, time.time()), "certificate")
-
-    @property
-    def not_after(self) -> float:
-        """When it expires, in seconds since 1970."""
-        return self.value.not_after
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """For gRPC; each handshake asks for the certificate at work."""

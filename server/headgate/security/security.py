@@ -34,7 +34,7 @@ class Security:
         settings: of the gateway.
 
     Attributes:
-        certificate: of this server; None without TLS. Its `not_after` says when it expires.
+        certificate: of this server; None without TLS.
         access: what the faces ask.
 
     Raises:

@@ -263,7 +263,7 @@ class Gateway:
         options = HttpOptions(
             cors_origins=tuple(settings.http.cors_origins),
             models=(model,) if model else (),
-            max_body_bytes=_whole(settings.server.max_message_bytes),
+            max_body_bytes=settings.server.http_max_message_bytes,
             write_stall_timeout=settings.server.write_stall_timeout,
             default_deadline=settings.server.default_deadline,
             max_deadline=settings.server.max_deadline,
@@ -301,10 +301,6 @@ def _rules(settings: Settings) -> tuple[SystemPrompt, list[str]]:
     prompt = settings.system_prompt
     text = SystemPrompt(prompt.read_text(), prompt.mode, allow_override=prompt.allow_override)
     return text, settings.upstream.extra_allowed
-
-
-def _whole(limit: float) -> int:
-    return int(min(limit, 2**40))
 
 
 def _milliseconds(seconds: float) -> int:

@@ -66,6 +66,13 @@ def test_grpc_is_told_an_int32_or_no_limit() -> None:
         assert settings.server.grpc_max_message_bytes == told
 
 
+def test_aiohttp_is_told_a_whole_number() -> None:
+    """It knows no inf."""
+    for given_value, told in [("5", 5), ("inf", 2**40)]:
+        settings = load({}, {"HEADGATE_SERVER__MAX_MESSAGE_BYTES": given_value}, None)
+        assert settings.server.http_max_message_bytes == told
+
+
 @pytest.mark.parametrize("text", ["a,b", " a , b,", '["a", "b"]'])
 def test_lists_from_the_environment_are_json_or_commas(text: str) -> None:
     """Both ways of writing a list in one line of text mean the same."""

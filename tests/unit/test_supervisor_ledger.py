@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from headgate.throttle.ledger import LedgerError
 from headgate.throttle.pacer import Pace
+from headgate.throttle.schedule import micro
 from headgate.workers import messages
-from headgate.workers.ledger import SupervisorLedger, _micro, _seconds
+from headgate.workers.ledger import SupervisorLedger, _seconds
 from headgate.workers.messages import Granted, Pause, Stop
 from support.kept_schedule import KeptSchedule
 
@@ -33,13 +34,13 @@ async def joined(schedule: KeptSchedule, worker: int = 0) -> SupervisorLedger:
 
 
 @given(st.integers(0, 2**45))
-def test_an_instant_is_never_earlier_here_and_comes_back_as_it_was(micro: int) -> None:
+def test_an_instant_is_never_earlier_here_and_comes_back_as_it_was(instant: int) -> None:
     """Between whole microseconds and seconds, up to a year of uptime."""
-    seconds = _seconds(micro)
-    assert seconds * 1_000_000 >= micro
-    assert seconds - micro / 1_000_000 < 1e-8
-    assert round(seconds * 1_000_000) == micro
-    assert _micro(seconds) in {micro, micro + 1}
+    seconds = _seconds(instant)
+    assert seconds * 1_000_000 >= instant
+    assert seconds - instant / 1_000_000 < 1e-8
+    assert round(seconds * 1_000_000) == instant
+    assert micro(seconds) in {instant, instant + 1}
 
 
 async def test_join_and_reserve() -> None:

@@ -85,6 +85,11 @@ class ServerSettings(Section):
         """`max_message_bytes` as gRPC's channel arguments want it: an int32, or -1 for no limit."""
         return int(self.max_message_bytes) if self.max_message_bytes < 2**31 else -1
 
+    @property
+    def http_max_message_bytes(self) -> int:
+        """`max_message_bytes` as aiohttp wants it: whole, and a TiB for no limit."""
+        return int(min(self.max_message_bytes, 2**40))
+
     @model_validator(mode="after")
     def _channelz_is_for_us(self) -> Self:
         listen = self.channelz_listen

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from headgate.throttle.ledger import LedgerError, Standing
 from headgate.throttle.pacer import PAST
 from headgate.throttle.remote_clock import RemoteClock
-from headgate.throttle.schedule import LONG_AGO, MICRO, Terms
+from headgate.throttle.schedule import LONG_AGO, MICRO, Terms, micro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -92,21 +92,21 @@ class RedisLedger:
             await self._learn_time(self._client)
             settle_of_new = await _settle_of_new(self._client)
         self._listening = asyncio.create_task(self._listen())
-        return await self._call("join", self._there(latest), _micro(settle), _micro(settle_of_new))
+        return await self._call("join", self._there(latest), micro(settle), micro(settle_of_new))
 
     async def reserve(self, count: int, lead: float) -> Standing:
         doubt = self._server_clock.doubt(self._clock())
         pad = doubt if doubt > self._exact_enough else 0.0
         if self._clock() < self._until:
             pad = max(pad, 1 / MICRO)  # no slot that was given back: it is of the old pace
-        return await self._call("reserve", count, _micro(lead), _micro(pad))
+        return await self._call("reserve", count, micro(lead), micro(pad))
 
     async def give_back(self, instants: Sequence[float]) -> None:
         theirs = [self._reserved.pop(instant) for instant in instants if instant in self._reserved]
         await self._call("give", *theirs)
 
     async def pause(self, until: float) -> None:
-        await self._call("pause", _micro(max(0.0, until - self._clock())))
+        await self._call("pause", micro(max(0.0, until - self._clock())))
 
     def change(self, pace: Pace) -> None:
         """As `Pacer.change`, behind the slots that all members have reserved as far as we know."""
@@ -161,7 +161,7 @@ class RedisLedger:
     def _there(self, instant: float) -> int:
         if instant == -math.inf:
             return LONG_AGO
-        return _micro(self._server_clock.there(instant, self._clock()))
+        return micro(self._server_clock.there(instant, self._clock()))
 
     async def _learn_time(self, client: redis.asyncio.Redis) -> None:
         """A few exchanges, of which the quickest counts."""
@@ -248,7 +248,3 @@ def _name(url: str) -> str:
     """The address without user, password and options."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
-
-
-def _micro(seconds: float) -> int:
-    return math.ceil(seconds * MICRO)

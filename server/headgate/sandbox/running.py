@@ -130,7 +130,7 @@ def _options(settings: Settings) -> HttpOptions:
         cors_origins=tuple(settings.http.cors_origins),
         models=(MODEL_NAME,),
         page=page(settings),
-        max_body_bytes=int(min(server.max_message_bytes, 2**40)),
+        max_body_bytes=server.http_max_message_bytes,
         write_stall_timeout=server.write_stall_timeout,
         default_deadline=server.default_deadline,
         max_deadline=server.max_deadline,

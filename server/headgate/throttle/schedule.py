@@ -21,6 +21,11 @@ LONG_AGO = -(2**52)
 """Before all instants; a number that Lua keeps exactly, too."""
 
 
+def micro(seconds: float) -> int:
+    """In whole microseconds, rounded up: never earlier, never shorter."""
+    return math.ceil(seconds * MICRO)
+
+
 class Terms(NamedTuple):
     """A pace in microseconds; see `Pace`.
 
@@ -36,8 +41,8 @@ class Terms(NamedTuple):
 
     @classmethod
     def of(cls, pace: Pace) -> Terms:
-        spacing = math.ceil(pace.spacing * MICRO)
-        return cls(math.ceil(pace.gap * MICRO), spacing, (pace.burst - 1) * spacing)
+        spacing = micro(pace.spacing)
+        return cls(micro(pace.gap), spacing, (pace.burst - 1) * spacing)
 
     @property
     def interval(self) -> int:
@@ -113,7 +118,7 @@ class Schedule:
             return False
         old = self._terms_at(self._last)
         self._terms, self._later = old.with_both(terms), terms
-        self._until = self._last + max(self._terms.gap, math.ceil(PAST * MICRO))
+        self._until = self._last + max(self._terms.gap, micro(PAST))
         self._used = min(self._used, self._last + self._terms.gap)
         self._free = []
         return True

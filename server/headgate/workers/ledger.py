@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from headgate.throttle.ledger import LedgerError, Standing
-from headgate.throttle.schedule import LONG_AGO, MICRO
+from headgate.throttle.schedule import LONG_AGO, MICRO, micro
 from headgate.workers.messages import Changed, Give, Granted, Join, Leave, Pause, Reserve, Stop
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ class SupervisorLedger:
 
     async def join(self, *, latest: float, settle: float) -> Standing:
         number = next(self._numbers)
-        taken = LONG_AGO if latest == -math.inf else _micro(latest)
-        granted = await self._ask(Join(number, taken, _micro(settle)), number)
+        taken = LONG_AGO if latest == -math.inf else micro(latest)
+        granted = await self._ask(Join(number, taken, micro(settle)), number)
         self._joined = True
         return _standing(granted)
 
     async def reserve(self, count: int, lead: float) -> Standing:
         self._check_joined()
         number = next(self._numbers)
-        return _standing(await self._ask(Reserve(number, count, _micro(lead)), number))
+        return _standing(await self._ask(Reserve(number, count, micro(lead)), number))
 
     async def give_back(self, instants: Sequence[float]) -> None:
         self._check_joined()
@@ -57,7 +57,7 @@ class SupervisorLedger:
 
     async def pause(self, until: float) -> None:
         self._check_joined()
-        self._send(Stop(_micro(until)))
+        self._send(Stop(micro(until)))
 
     def change(self, pace: Pace) -> None:
         """The supervisor has changed it before it said so."""
@@ -123,10 +123,6 @@ def _standing(granted: Granted) -> Standing:
     return Standing(instants, free_at, granted.members, granted.rank, 0.0)
 
 
-def _seconds(micro: int) -> float:
+def _seconds(instant: int) -> float:
     """Never earlier: the nearest float may be."""
-    return math.nextafter(micro / MICRO, math.inf)
-
-
-def _micro(seconds: float) -> int:
-    return math.ceil(seconds * MICRO)
+    return math.nextafter(instant / MICRO, math.inf)

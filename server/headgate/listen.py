@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,4 +116,8 @@ def check_free(listen: str, address: Address) -> None:
 
 def cannot_listen(listen: str, error: OSError) -> str:
     """The one line about an address that cannot be had."""
-    return f"cannot listen on {listen}: {(error.strerror or str(error)).lower()}"
+    words = error.strerror or str(error)
+    if error.errno and not isinstance(error, socket.gaierror):
+        # asyncio puts a sentence of its own where the system's words should be.
+        words = os.strerror(error.errno)
+    return f"cannot listen on {listen}: {words.lower()}"

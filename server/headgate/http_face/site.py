@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -60,18 +58,12 @@ class Site(web.BaseSite):
         server = self._runner.server
         if server is None:
             raise RuntimeError("the runner is not set up")
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                server,
-                self._host,
-                self._port,
-                ssl=self._ssl_context,
-                ssl_handshake_timeout=self._handshake_timeout if self._ssl_context else None,
-                backlog=_BACKLOG,
-                reuse_port=self._shared or None,
-            )
-        except OSError as error:
-            if isinstance(error, socket.gaierror) or not error.errno:
-                raise
-            # asyncio puts a sentence of its own where the system's words should be.
-            raise OSError(error.errno, os.strerror(error.errno)) from error
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            self._host,
+            self._port,
+            ssl=self._ssl_context,
+            ssl_handshake_timeout=self._handshake_timeout if self._ssl_context else None,
+            backlog=_BACKLOG,
+            reuse_port=self._shared or None,
+        )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from headgate.callers import CallersDoor
-from headgate.config import StartError
 from headgate.http_face import HttpFace, HttpOptions
 from headgate.identity import Identity
 from headgate.intake import Intake
+from headgate.listen import start_http
 from headgate.logs import configure_logs
 from headgate.sandbox.model import MODEL_NAME, SandboxModel
 from headgate.security import Access
@@ -70,11 +70,7 @@ async def start_sandbox(settings: Settings, listen: str) -> RunningSandbox:
         access=Access(settings.callers, Identity(settings.callers.trusted_peers)),
         options=_options(settings),
     )
-    try:
-        address = await face.start(listen)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise StartError(f"cannot listen on {listen}: {reason}") from error
+    address = await start_http(face, listen)
     return RunningSandbox(f"http://{_reachable(address)}", face, door)
 
 

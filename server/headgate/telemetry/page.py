@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -77,11 +75,8 @@ class MetricsPage:
         site = web.TCPSite(self._runner, address.host, address.port)
         try:
             await site.start()
-        except OSError as error:
+        except OSError:
             await self._runner.cleanup()
-            if not isinstance(error, socket.gaierror) and error.errno:
-                # asyncio puts a sentence of its own where the system's words should be.
-                raise OSError(error.errno, os.strerror(error.errno)) from error
             raise
         host, port = self._runner.addresses[0][:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from math import isinf
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import grpc
 
 from headgate_client.channel import DEFAULT_TARGET, channel_options
 from headgate_client.credentials import tls_credentials
-from headgate_client.request import build_request, metadata_pairs
+from headgate_client.metadata import metadata_pairs
+from headgate_client.request import build_request
 from headgate_client.status import translated
 from headgate_client.stream import AsyncStream, Stream
 from headgate_client.v1 import chat_pb2_grpc
@@ -22,10 +23,14 @@ if TYPE_CHECKING:
 
     from headgate_client.credentials import Pem
     from headgate_client.messages import Messages
-    from headgate_client.request import CallParams, Metadata
+    from headgate_client.metadata import Metadata
+    from headgate_client.request import CallParams
     from headgate_client.stream import OnFinished
     from headgate_client.v1 import chat_pb2 as pb
 
+# 30 years: gRPC takes a deadline that is much further away for one that has passed.
+_FOREVER: Final = 1e9
+_SECONDS: Final = "allowed: a number of seconds, inf for no timeout"
 _TARGETS: Final = "allowed is gRPC's name of the server, such as host:port"
 
 
@@ -55,7 +60,7 @@ class Caller:
         self.target = _named(target)
         self._credentials = credentials
         self._options = channel_options(server_name)
-        self._timeout = timeout
+        self._timeout = _seconds(timeout)
         self._metadata = (*metadata_pairs(metadata), *_bearer(token))
 
     def __repr__(self) -> str:
@@ -64,9 +69,8 @@ class Caller:
     def _outgoing(self, messages: Messages, params: CallParams) -> Outgoing:
         fields: dict[str, Any] = dict(params)
         timeout = fields.pop("timeout", None)
-        timeout = self._timeout if timeout is None else timeout
         return Outgoing(
-            timeout=None if timeout is None or isinf(timeout) else timeout,
+            timeout=self._timeout if timeout is None else _seconds(timeout),
             metadata=(*self._metadata, *metadata_pairs(fields.pop("metadata", None))),
             request=build_request(messages, fields),
         )
@@ -80,10 +84,22 @@ def _named(target: str) -> str:
     return target
 
 
+def _seconds(timeout: float | None) -> float | None:
+    """The timeout as gRPC wants it: None for none."""
+    if timeout is None:
+        return None
+    try:
+        if timeout > -inf:
+            return timeout if timeout < _FOREVER else None
+    except TypeError:
+        raise TypeError(f"timeout is {timeout!r}; {_SECONDS}") from None
+    raise ValueError(f"timeout is {timeout!r}; {_SECONDS}")
+
+
 def _bearer(token: str | None) -> tuple[tuple[str, str], ...]:
     if token is None:
         return ()
-    if not token or not token.isascii() or not token.isprintable():
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
         raise ValueError("the token is empty or not printable ASCII; allowed is one line of it")
     return (("authorization", f"Bearer {token}"),)
 

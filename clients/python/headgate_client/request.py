@@ -11,10 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
 from headgate_client.messages import Messages, json_text, messages_of
+from headgate_client.metadata import Metadata  # noqa: TC001 - so that hints can be resolved
 from headgate_client.v1 import chat_pb2 as pb
 
 Seconds = float | timedelta
-Metadata = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
 
 
 class ChatParams(TypedDict, total=False):
@@ -70,14 +70,6 @@ def build_request(messages: Messages, params: Mapping[str, Any]) -> pb.ChatReque
         if names := given.keys() & converters.keys():
             fields[group] = message(**{name: converters[name](given[name]) for name in names})
     return pb.ChatRequest(messages=messages_of(messages), **fields)
-
-
-def metadata_pairs(metadata: Metadata | None) -> tuple[tuple[str, str | bytes], ...]:
-    """GRPC metadata from a mapping or from pairs; keys become lower case, as gRPC wants them."""
-    if metadata is None:
-        return ()
-    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata
-    return tuple((key.lower(), value) for key, value in pairs)
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
+from datetime import timedelta
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -62,6 +65,23 @@ def test_metadata_and_token_go_with_every_call(wire: FakeWire) -> None:
     assert list(streamed)[:2] == mine
 
 
+def test_the_timeout_of_a_call_wins() -> None:
+    """And one that no clock of gRPC's can count, infinity above all, is none."""
+    client = Client(timeout=5)
+    calls = [client._outgoing("hi", {"timeout": seconds}) for seconds in (None, 2, inf, 1e300)]
+    assert [call.timeout for call in calls] == [5, 2, None, None]
+
+
+@pytest.mark.parametrize("timeout", [nan, -inf, "5", timedelta(1)])
+def test_a_timeout_that_is_no_number_of_seconds(client: Client, timeout: Any) -> None:
+    """It is named, with what is allowed, by the client and by each call."""
+    said = f"timeout is {timeout!r}; allowed: a number of seconds, inf for no timeout"
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(said)}$"):
+        Client(timeout=timeout)
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(said)}$"):
+        client.chat("hi", timeout=timeout)
+
+
 def test_a_failed_chat_raises_the_typed_error(client: Client, wire: FakeWire) -> None:
     """The status becomes one of our errors, with grpc's own as its cause."""
     failed = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", error_info("QUEUE_FULL"))
@@ -80,6 +100,8 @@ def test_a_request_that_cannot_be_built_is_not_sent(client: Client) -> None:
         client.chat("hi", modell="m")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="unknown role"):
         client.stream_chat({"role": "robot"})
+    with pytest.raises(ValueError, match="metadata has the key 'a b'"):
+        client.chat("hi", metadata={"a b": "x"})
 
 
 def test_a_stream_gives_every_event_in_order(client: Client, wire: FakeWire) -> None:
@@ -254,9 +276,9 @@ def test_a_target_that_names_no_server_is_refused(target: Any) -> None:
         Client(target)
 
 
-@pytest.mark.parametrize("token", ["", "two\nlines", "schl\u00fcssel"])
-def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
+@pytest.mark.parametrize("token", ["", "two\nlines", "schl\u00fcssel", b"bytes"])
+def test_a_token_that_no_header_can_carry_is_refused(token: Any) -> None:
     """The mistake shows where it is made, without the token in the message."""
     with pytest.raises(ValueError, match="printable ASCII") as caught:
         Client(token=token)
-    assert not token or token not in str(caught.value)
+    assert not token or str(token) not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
-from headgate_client.request import PARAMS, build_request, metadata_pairs
+from headgate_client.metadata import metadata_pairs
+from headgate_client.request import PARAMS, build_request
 from headgate_client.v1 import chat_pb2 as pb
 
 SCHEMA = {"type": "object", "properties": {"n": {"minimum": 1}}}
@@ -193,3 +195,29 @@ def test_metadata_as_a_mapping_or_as_pairs() -> None:
     assert metadata_pairs(None) == ()
     assert metadata_pairs({"X-Team": "a"}) == (("x-team", "a"),)
     assert metadata_pairs([("a", "1"), ("a", "2")]) == (("a", "1"), ("a", "2"))
+    values = {"a": " ~", "b": b"x", "c-bin": b"\xff"}
+    assert metadata_pairs(values) == tuple(values.items())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"a b": "x"}, "metadata has the key 'a b'; allowed: letters, digits"),
+        ({"": "x"}, "metadata has the key ''"),
+        ({"\u00fc": "x"}, "metadata has the key '\u00fc'"),
+        ({1: "x"}, "metadata has the key 1"),
+        ({"a": "secret\u00fc"}, "metadata 'a' has '\u00fc' in it; allowed: printable ASCII"),
+        ({"a": "secret\n"}, "metadata 'a' has '\\n' in it"),
+        ({"a": b"secret\xff"}, "metadata 'a' has '\u00ff' in it"),
+        ({"a": 5}, "metadata 'a' is of type int"),
+        ({"a-bin": "secret"}, "metadata 'a-bin' is of type str; allowed: printable ASCII, and by"),
+        (5, "metadata is of type int; allowed: a mapping, or pairs"),
+        ("secret", "metadata is of type str"),
+        ([("a",)], "metadata is of type list"),
+    ],
+)
+def test_metadata_that_cannot_be_sent(metadata: Any, said: str) -> None:
+    """It is refused here, where gRPC would fail the call; no value is shown."""
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(said)}") as caught:
+        metadata_pairs(metadata)
+    assert "secret" not in str(caught.value)

@@ -22,6 +22,7 @@ _ROLES: Final = {
     "tool": pb.ROLE_TOOL,
 }
 _NAMES: Final = {number: name for name, number in _ROLES.items()}
+_ALLOWED: Final = "a str, a dict or a ChatMessage"
 _TEXT_KEYS: Final = ("name", "tool_call_id", "reasoning_content", "refusal")
 _KEYS: Final = {"role", "content", "tool_calls", *_TEXT_KEYS}
 
@@ -30,6 +31,8 @@ def messages_of(messages: Messages) -> list[pb.ChatMessage]:
     """One message or many; a plain string is what the user says."""
     if isinstance(messages, str | Mapping | pb.ChatMessage):
         return [message_of(messages)]
+    if not isinstance(messages, Iterable):
+        raise TypeError(f"messages is {shown(messages)}; allowed: {_ALLOWED}, or a list of these")
     return [message_of(message) for message in messages]
 
 
@@ -46,7 +49,7 @@ def message_of(message: MessageLike) -> pb.ChatMessage:
         return pb.ChatMessage(role=pb.ROLE_USER, content=message)
     if isinstance(message, Mapping):
         return _from_mapping(message)
-    raise TypeError(f"a message is a str, a dict or a ChatMessage, not {type(message).__name__}")
+    raise TypeError(f"a message is {_ALLOWED}, not {type(message).__name__}")
 
 
 def copy_of(message: pb.ChatMessage) -> pb.ChatMessage:
@@ -73,16 +76,35 @@ def text(response: pb.ChatResponse) -> str:
     return first_message(response).content
 
 
+def shown(value: object) -> str:
+    """A value as an error shows it: short."""
+    whole = repr(value)
+    return whole if len(whole) <= 80 else f"{whole[:77]}..."
+
+
 def _from_mapping(message: Mapping[str, Any]) -> pb.ChatMessage:
     given = {key: value for key, value in message.items() if value not in (None, [], {})}
     if unknown := sorted(given.keys() - _KEYS):
         raise ValueError(f"unknown key {unknown[0]!r} in a message; allowed: {_list(_KEYS)}")
+    texts: dict[str, Any] = {key: _text(key, given[key]) for key in _TEXT_KEYS if key in given}
     return pb.ChatMessage(
         role=_role(given.get("role")),
         **_content(given.get("content", "")),
-        tool_calls=[_call(call) for call in given.get("tool_calls", ())],
-        **{key: given[key] for key in _TEXT_KEYS if key in given},
+        tool_calls=[_call(call) for call in _calls(given.get("tool_calls", ()))],
+        **texts,
     )
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{key!r} in a message is {shown(value)}; allowed: a str")
+    return value
+
+
+def _calls(value: object) -> Iterable[object]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"'tool_calls' in a message is {shown(value)}; allowed: a list")
+    return value
 
 
 def _role(name: object) -> pb.Role.ValueType:
@@ -118,7 +140,7 @@ def _part(part: object) -> pb.ContentPart:
         case {"type": "image", "data": bytes(data), "mime_type": str(mime_type)}:
             return pb.ContentPart(image=pb.ImagePart(data=data, mime_type=mime_type))
     raise ValueError(
-        f"unknown part {_shown(part)} in a message; allowed: a str, "
+        f"unknown part {shown(part)} in a message; allowed: a str, "
         '{"type": "text", "text": ...}, {"type": "image_url", "image_url": {"url": ...}}, '
         '{"type": "image", "data": bytes, "mime_type": ...}'
     )
@@ -133,7 +155,7 @@ def _call(call: object) -> pb.FunctionCall:
         case {"name": str(name), "arguments": arguments, **rest}:
             return _function_call(rest.get("id"), name, arguments)
     raise ValueError(
-        f"unknown tool call {_shown(call)} in a message; "
+        f"unknown tool call {shown(call)} in a message; "
         'allowed: {"id": ..., "function": {"name": ..., "arguments": ...}}'
     )
 
@@ -145,11 +167,6 @@ def _function_call(call_id: object, name: str, arguments: object) -> pb.Function
 def json_text(value: object) -> str:
     """JSON as text: a string is taken to be JSON already."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 def _list(names: Iterable[str]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
-from headgate_client.messages import Messages, json_text, messages_of
+from headgate_client.messages import Messages, json_text, messages_of, shown
 from headgate_client.metadata import Metadata  # noqa: TC001 - so that hints can be resolved
 from headgate_client.v1 import chat_pb2 as pb
 
@@ -65,11 +65,12 @@ def build_request(messages: Messages, params: Mapping[str, Any]) -> pb.ChatReque
     """
     given = {name: value for name, value in params.items() if value is not None}
     _refuse_unknown(given)
-    fields = {name: _FIELDS[name](given[name]) for name in given.keys() & _FIELDS.keys()}
-    for group, (message, converters) in _GROUPS.items():
-        if names := given.keys() & converters.keys():
-            fields[group] = message(**{name: converters[name](given[name]) for name in names})
-    return pb.ChatRequest(messages=messages_of(messages), **fields)
+    values = {name: _converted(name, value) for name, value in given.items()}
+    try:
+        return _request(messages_of(messages), values)
+    except _WRONG:
+        _blame(values, given)
+        raise
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
@@ -77,6 +78,35 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         near = get_close_matches(name, PARAMS, 1)
         hint = f"; did you mean {near[0]!r}?" if near else "; unknown ones go into `extra`"
         raise TypeError(f"unknown parameter {name!r}{hint}")
+
+
+def _converted(name: str, value: Any) -> Any:
+    try:
+        return _FIELDS[name].convert(value)
+    except _WRONG as error:
+        raise _refusal(name, value, error) from error
+
+
+def _request(messages: list[pb.ChatMessage], values: Mapping[str, Any]) -> pb.ChatRequest:
+    fields = dict(values)
+    for group, (message, names) in _GROUPS.items():
+        if inside := {name: fields.pop(name) for name in fields.keys() & names}:
+            fields[group] = message(**inside)
+    return pb.ChatRequest(messages=messages, **fields)
+
+
+def _blame(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Name the field that protobuf does not take: its own errors do not."""
+    for name, value in values.items():
+        try:
+            _request([], {name: value})
+        except _WRONG as error:
+            raise _refusal(name, given[name], error) from error
+
+
+def _refusal(name: str, value: Any, error: Exception) -> TypeError | ValueError:
+    kind = ValueError if isinstance(error, ValueError | OverflowError) else TypeError
+    return kind(f"{name} is {shown(value)}; allowed: {_FIELDS[name].allowed}")
 
 
 def _same(value: Any) -> Any:
@@ -112,10 +142,7 @@ def _tool_choice(value: str | Mapping[str, Any] | pb.ToolChoice) -> pb.ToolChoic
             return pb.ToolChoice(mode=_TOOL_CHOICES[value])
         case {"function": {"name": str(name)}} | {"name": str(name)}:
             return pb.ToolChoice(function_name=name)
-    raise ValueError(
-        f"unknown tool_choice {value!r}; allowed: {', '.join(_TOOL_CHOICES)}, "
-        'or {"function": {"name": ...}}'
-    )
+    raise ValueError(value)
 
 
 def _response_format(value: str | Mapping[str, Any] | pb.ResponseFormat) -> pb.ResponseFormat:
@@ -129,10 +156,7 @@ def _response_format(value: str | Mapping[str, Any] | pb.ResponseFormat) -> pb.R
         case {"type": "json_schema", "json_schema": Mapping() as shape}:
             schema = pb.JsonSchemaFormat(**_with_json_text(shape, "schema"))
             return pb.ResponseFormat(json_schema=schema)
-    raise ValueError(
-        f"unknown response_format {value!r}; allowed: text, json_object, "
-        'or {"type": "json_schema", "json_schema": {"name": ..., "schema": ...}}'
-    )
+    raise ValueError(value)
 
 
 def _with_json_text(fields: Mapping[str, Any], schema: str) -> dict[str, Any]:
@@ -149,10 +173,7 @@ def _system_prompt(value: str | Mapping[str, str] | pb.SystemPrompt) -> pb.Syste
             return pb.SystemPrompt(mode=pb.SYSTEM_PROMPT_MODE_REPLACE, text=value)
         case {"mode": str(mode)} if mode in _PROMPT_MODES:
             return pb.SystemPrompt(mode=_PROMPT_MODES[mode], text=value.get("text", ""))
-    raise ValueError(
-        f"unknown system_prompt {value!r}; allowed: the text, "
-        f'or {{"mode": ...}} with {", ".join(_PROMPT_MODES)}'
-    )
+    raise ValueError(value)
 
 
 def _extra(value: Mapping[str, Any] | Struct) -> Struct:
@@ -173,34 +194,65 @@ _PROMPT_MODES: Final = {
     "none": pb.SYSTEM_PROMPT_MODE_NONE,
     "replace": pb.SYSTEM_PROMPT_MODE_REPLACE,
 }
-_FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
-    "model": _same,
-    "temperature": _same,
-    "top_p": _same,
-    "max_tokens": _same,
-    "stop": _stop,
-    "seed": _same,
-    "presence_penalty": _same,
-    "frequency_penalty": _same,
-    "n": _same,
-    "tools": _tools,
-    "tool_choice": _tool_choice,
-    "parallel_tool_calls": _same,
-    "response_format": _response_format,
-    "reasoning_effort": _same,
-    "logprobs": _same,
-    "user": _same,
-    "system_prompt": _system_prompt,
-    "idempotency_key": _same,
-    "labels": dict,
-    "extra": _extra,
+# What a converter, or protobuf, has against a value.
+_WRONG: Final = (TypeError, ValueError, AttributeError, OverflowError)
+
+
+class _Field(NamedTuple):
+    """How a parameter becomes a field of the contract, and what is allowed, for people."""
+
+    convert: Callable[[Any], Any]
+    allowed: str
+
+
+_TEXT: Final = _Field(_same, "a str")
+_NUMBER: Final = _Field(_same, "a number")
+_INT32: Final = _Field(_same, "a whole number of 32 bits")
+_INT64: Final = _Field(_same, "a whole number of 64 bits")
+_FLAG: Final = _Field(_same, "True or False")
+_DURATION: Final = _Field(_duration, "a number of seconds, or a timedelta")
+_FIELDS: Final = {
+    "model": _TEXT,
+    "temperature": _NUMBER,
+    "top_p": _NUMBER,
+    "max_tokens": _INT32,
+    "stop": _Field(_stop, "a str, or a list of them"),
+    "seed": _INT64,
+    "presence_penalty": _NUMBER,
+    "frequency_penalty": _NUMBER,
+    "n": _INT32,
+    "tools": _Field(
+        _tools,
+        'a list of {"name": ..., "description": ..., "parameters": ...}, bare '
+        'or as {"type": "function", "function": {...}}',
+    ),
+    "tool_choice": _Field(
+        _tool_choice, f'{", ".join(_TOOL_CHOICES)}, or {{"function": {{"name": ...}}}}'
+    ),
+    "parallel_tool_calls": _FLAG,
+    "response_format": _Field(
+        _response_format,
+        "text, json_object, "
+        'or {"type": "json_schema", "json_schema": {"name": ..., "schema": ...}}',
+    ),
+    "queue_updates": _FLAG,
+    "heartbeat_interval": _DURATION,
+    "delta_interval": _DURATION,
+    "reasoning_effort": _TEXT,
+    "logprobs": _INT32,
+    "user": _TEXT,
+    "system_prompt": _Field(
+        _system_prompt, f'the text, or {{"mode": ...}} with {", ".join(_PROMPT_MODES)}'
+    ),
+    "idempotency_key": _TEXT,
+    "priority": _INT32,
+    "max_queue_wait": _DURATION,
+    "labels": _Field(dict, "a dict of str to str"),
+    "extra": _Field(_extra, "a dict of what JSON can say"),
 }
 # Fields of the contract that are messages of a few plain settings: the settings are parameters.
-_GROUPS: Final[dict[str, tuple[Callable[..., Any], dict[str, Callable[[Any], Any]]]]] = {
-    "stream_options": (
-        pb.StreamOptions,
-        {"queue_updates": _same, "heartbeat_interval": _duration, "delta_interval": _duration},
-    ),
-    "scheduling": (pb.Scheduling, {"priority": _same, "max_queue_wait": _duration}),
+_GROUPS: Final[dict[str, tuple[Callable[..., Any], frozenset[str]]]] = {
+    group: (message, frozenset(message.DESCRIPTOR.fields_by_name))
+    for group, message in (("stream_options", pb.StreamOptions), ("scheduling", pb.Scheduling))
 }
 PARAMS: Final = frozenset(ChatParams.__annotations__)

@@ -117,6 +117,21 @@ def test_a_thing_that_is_no_message_is_a_type_error() -> None:
         messages_of([3])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (None, "messages is None; allowed: a str, a dict or a ChatMessage, or a list of these"),
+        (5, "messages is 5; allowed: a str"),
+        ({"role": "tool", "name": 5}, "'name' in a message is 5; allowed: a str"),
+        ({"role": "user", "tool_calls": 5}, "'tool_calls' in a message is 5; allowed: a list"),
+    ],
+)
+def test_what_is_of_another_type_is_named(messages: Any, said: str) -> None:
+    """The value, its place, and what is allowed there."""
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}"):
+        messages_of(messages)
+
+
 def test_the_text_of_a_response() -> None:
     """`text` is the first choice's content, and empty when there is no choice."""
     assert text(response("Hello")) == "Hello"

@@ -190,6 +190,21 @@ async def test_each_packed_delta_goes_on_at_once() -> None:
     assert seen.empty()
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+async def test_a_coding_that_nobody_asked_for(coding: str) -> None:
+    """The caller hears its name; a refusal keeps its status, although its words are lost."""
+    coded = [f"Content-Encoding: {coding}"]
+    refused = answers(b"\x0b\x02", status="404 Not Found", headers=coded)
+    async with (
+        RawUpstream(answers(b"\x0b\x02", headers=coded), refused) as upstream,
+        gateway(upstream.url, retry=ONCE) as caller,
+    ):
+        error, not_found = await refusal(caller), await refusal(caller)
+    assert trailer(error, "headgate-reason") == "UPSTREAM_PROTOCOL"
+    assert f"content encoding {coding}" in (error.details() or "")
+    assert trailer(not_found, "headgate-reason") == "UPSTREAM_NOT_FOUND"
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_refused(status: int) -> None:
     """A key must not be carried to where somebody else points: nothing is asked for there."""

@@ -17,6 +17,7 @@ from headgate.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from headgate.http_upstream.decoding import decoded
 from headgate.http_upstream.foreign import CONNECT_TIMEOUT, FOREIGN_ERRORS, translate
 from headgate.http_upstream.report import AttemptReport
 from headgate.reply import Reply
@@ -27,7 +28,7 @@ from headgate.upstream import Chunk, extend
 from headgate.upstream_status import error_for_status, message_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     import httpx
 
@@ -163,10 +164,8 @@ class Attempt:
 
     async def _opening(self, response: httpx.Response, body: Body) -> Chunk:
         if not response.is_success:
-            raise await self._refusal(response)
-        encoding = response.headers.get("content-encoding", "identity")
-        # The undecoded stream has fewer layers, and almost every stream is undecoded.
-        self._read_more = body.read if encoding == "identity" else _reader(response.aiter_bytes())
+            raise await self._refusal(response, body)
+        self._read_more = decoded(body.read, response.headers.get("content-encoding", ""))
         start = await self._start()
         if start.startswith(b"{"):
             return self._reply.feed_body(await self._whole(start))
@@ -297,16 +296,15 @@ class Attempt:
                 f"the upstream's answer is larger than {limit} bytes (upstream.max_response_bytes)"
             )
 
-    async def _refusal(self, response: httpx.Response) -> UpstreamError:
-        body = b""
-        with suppress(TimeoutError, *FOREIGN_ERRORS):
+    async def _refusal(self, response: httpx.Response, body: Body) -> UpstreamError:
+        said = b""
+        with suppress(TimeoutError, UpstreamProtocol, *FOREIGN_ERRORS):
+            read = decoded(body.read, response.headers.get("content-encoding", ""))
             async with asyncio.timeout(ERROR_BODY_TIMEOUT):
-                async for data in response.aiter_bytes():
-                    body += data
-                    if len(body) > MAX_ERROR_BODY:
-                        break
+                while len(said) <= MAX_ERROR_BODY and (data := await read()):
+                    said += data
         wait = retry_after(response.headers, time.time())
-        message = message_of(_json_or_text(response, body))
+        message = message_of(_json_or_text(response, said))
         return error_for_status(response.status_code, message, wait)
 
     def _bound(self, phase: TimeoutPhase) -> float:
@@ -325,18 +323,6 @@ class Attempt:
             )
         self.error = error
         return error
-
-
-def _reader(pieces: AsyncIterator[bytes]) -> Callable[[], Awaitable[bytes]]:
-    """As `Body.read`, of bytes that were decoded; what decodes to nothing is no end."""
-
-    async def read() -> bytes:
-        async for piece in pieces:
-            if piece:
-                return piece
-        return b""
-
-    return read
 
 
 def _check_is_stream(start: bytes, media: str) -> None:

@@ -56,9 +56,10 @@ def test_the_first_screen(page: Page, client_alone: dict[str, str], tmp_path: Pa
 
 
 def test_the_client_from_a_checkout(page: Page, plain: dict[str, str], tmp_path: Path) -> None:
-    """The first screen's way to the Python client."""
+    """The first screen's way to the Python client, and that of the clients' own pages."""
     line = "pip install ./clients/python"
-    assert f"`{line}`" in page.text
+    for text in (page.text, Page("clients").text, Page("clients/python").text):
+        assert f"`{line}`" in text
     environment = fresh(tmp_path, plain)
     shell(line, ROOT, environment)
     shell("python -c 'import headgate_client'", tmp_path, environment)

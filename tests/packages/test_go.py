@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from packages.pages import DIST, STORY, Page, clean_copy, merged, shell
+from packages.pages import DIST, ROOT, STORY, Page, clean_copy, merged, shell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,12 @@ func main() {
 	fmt.Println("\\n" + err.Error())
 }
 """
+ONLY_IMPORT = """package main
+
+import "headgate.dev/go/headgate"
+
+func main() { _ = headgate.Ask("Hello!") }
+"""
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -78,6 +84,15 @@ def test_the_readme(environment: dict[str, str], tmp_path: Path) -> None:
     inside = clean_copy("go", tmp_path / "inside")
     assert STORY.search(shell(page.lines(), inside, environment))
     assert page.left() == []
+
+
+def test_from_a_checkout(plain: dict[str, str], tmp_path: Path) -> None:
+    """The README's way to the module where nobody has published it."""
+    line = re.search(r"From a checkout: `(.+)`, then `(.+)`\.", Page("clients/go").text)
+    assert line is not None
+    (tmp_path / "main.go").write_text(ONLY_IMPORT)
+    lines = " && ".join(("go mod init example.test/tiny", *line.groups(), "go build ."))
+    shell(lines.replace("CHECKOUT", str(ROOT)), tmp_path, plain)
 
 
 def from_our_proxy(environment: dict[str, str], folder: Path) -> dict[str, str]:

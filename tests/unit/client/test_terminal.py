@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from google.rpc.error_details_pb2 import BadRequest
 from rich.console import Console
 
@@ -400,6 +406,23 @@ def test_a_file_without_pem_is_one_line(
     for options, kind in wrong:
         assert main([str(option) for option in options]) == 2
         assert capfd.readouterr().err == f"headgate-chat: {file} holds no PEM {kind}\n"
+
+
+def test_a_key_that_does_not_fit_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another certificate's, and one that is encrypted: nobody is asked for a password."""
+    own, other = Authority().sign("own"), Authority().sign("other")
+    (certificate := tmp_path / "certificate").write_bytes(own.certificate)
+    encrypted = load_pem_private_key(own.key, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"river")
+    )
+    for wrong in (other.key, encrypted):
+        (key := tmp_path / "key").write_bytes(wrong)
+        assert main(["--cert-file", str(certificate), "--key-file", str(key)]) == 2
+        assert capfd.readouterr().err == (
+            f"headgate-chat: {key} is not the key of {certificate}, or needs a password\n"
+        )
 
 
 def test_a_token_file_that_is_no_token_is_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def _client(options: Options) -> Client:
     token = (
         options.token_file.read_bytes().decode("ascii", "replace") if options.token_file else None
     )
-    return Client(
+    client = Client(
         options.target,
         ca=_pem(options.ca_file, CERTIFICATE),
         cert=_pem(options.cert_file, CERTIFICATE),
@@ -100,10 +101,21 @@ def _client(options: Options) -> Client:
         credentials=grpc.ssl_channel_credentials() if usual else None,
         token=None if token is None else token.strip(),
     )
+    if options.cert_file and options.key_file:
+        _check_pair(options.cert_file, options.key_file)
+    return client
 
 
 def _pem(file: Path | None, kind: str) -> bytes | None:
     return None if file is None else read_pem(file, kind, str(file))
+
+
+def _check_pair(cert: Path, key: Path) -> None:
+    """Of a key that does not fit gRPC tells only its log."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password="")
+    except ssl.SSLError:
+        raise ValueError(f"{key} is not the key of {cert}, or needs a password") from None
 
 
 def _tolerant(stream: object) -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import grpc
 import pytest
 
 from headgate.v1 import chat_pb2 as pb
-from support.gateway import Caller, ask, gateway
+from support.gateway import Caller, ask, gateway, trailer
 from support.raw_upstream import RawUpstream, chunked, delta, event, stream_head
+from support.scrape import scrape
+from support.traffic import held
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from support.raw_upstream import Connection, Request
+    from support.scrape import Scrape
 
 
 class Silent:
@@ -78,6 +84,40 @@ async def test_the_callers_deadline_closes_the_upstream_request() -> None:
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize("asked", [20, None])
+async def test_the_longest_deadline_closes_the_upstream_request(asked: float | None) -> None:
+    """`server.max_deadline` ends calls that ask for more, and those that name none."""
+    script = Silent()
+    longest = {"max_deadline": 0.2}
+    async with RawUpstream(script) as upstream, gateway(upstream.url, server=longest) as caller:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await caller.stub.Chat(ask(), timeout=asked)
+        await script.gone.wait()
+
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert trailer(caught.value, "headgate-reason") == "DEADLINE"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_http_caller_that_leaves_the_queue_is_gone_from_it(stream: bool) -> None:
+    """Nothing of its call is left in line or running, and nothing goes upstream for it."""
+    ports = {"http_listen": "127.0.0.1:0", "metrics": {"listen": "127.0.0.1:0"}}
+    async with (
+        held(**ports) as (upstream, caller, release),
+        aiohttp.ClientSession(f"http://{caller.gateway.http_address}") as client,
+    ):
+        body = {"messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+        asking = asyncio.create_task(client.post("/api", json=body))
+        said = await until(caller, lambda said: said.total("headgate_queue_depth") == 1)
+        assert said.by("headgate_calls_waiting", "face") == {"http": 1}
+        asking.cancel()
+        await until(caller, lambda said: said.total("headgate_queue_depth") == 0)
+        await until(caller, lambda said: said.total("headgate_calls_running", face="http") == 0)
+        release.set()
+
+    assert len(upstream.requests) == 1
+
+
 async def test_a_disconnect_closes_the_upstream_request() -> None:
     """A client that drops its connection is a client that has gone."""
     script = Silent(*PHASES["while streaming"])
@@ -139,6 +179,13 @@ async def test_a_thousand_cancels_leave_nothing_behind() -> None:
 
     assert isinstance(first, pb.StreamChatResponse)
     assert first.WhichOneof("event") == "started"
+
+
+async def until(caller: Caller, condition: Callable[[Scrape], bool]) -> Scrape:
+    """Scrape until it is so."""
+    while not condition(said := await scrape(caller.gateway.metrics_address)):
+        pass
+    return said
 
 
 async def _read_all(stream: Any) -> None:

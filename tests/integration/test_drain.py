@@ -56,6 +56,27 @@ async def test_who_waits_in_silence_is_sent_elsewhere(how: str) -> None:
     assert texts(upstream) == ["holder", "told"]
 
 
+async def test_who_waits_for_its_own_allowance_is_sent_elsewhere() -> None:
+    """There are two lines to wait in, and a stop empties both."""
+    async with held(throttle={"max_in_flight": 9}, callers={"max_in_flight": 1}) as (
+        upstream,
+        caller,
+        release,
+    ):
+        holder = caller.named("holder")
+        silent = asyncio.create_task(holder.refused("silent"))
+        await _until_in_line(holder, 1)
+        stop = stopping(caller)
+        error = await silent
+        release.set()
+        await stop
+
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert trailer(error, "headgate-reason") == "DRAINING"
+    assert 50 <= pushback(error) <= 100
+    assert texts(upstream) == ["holder"]
+
+
 async def test_who_was_told_to_wait_and_can_finish_stays() -> None:
     """Its client could not retry it: the event has committed the RPC."""
     async with (

@@ -21,6 +21,7 @@ from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from headgate.config import StartError
 from headgate.gateway import Gateway
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import Caller, ask, gateway, kinds, settings
@@ -41,6 +42,25 @@ LONG = 10_000.0
 
 def stub(caller: Caller) -> Any:
     return health_pb2_grpc.HealthStub(caller.channel)
+
+
+async def test_nobody_shares_the_grpc_port() -> None:
+    """Who binds it with SO_REUSEPORT, as gRPC's servers do, would get half of the connections."""
+    async with RawUpstream() as upstream, gateway(upstream.url) as caller:
+        host, _, port = caller.gateway.grpc_address.rpartition(":")
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind((host, int(port)))
+
+
+async def test_a_taken_grpc_port_is_one_line() -> None:
+    """A second gateway says so at its start."""
+    async with RawUpstream() as upstream, gateway(upstream.url) as caller:
+        taken = caller.gateway.grpc_address
+        second = Gateway(settings(upstream.url, listen=taken))
+        with pytest.raises(StartError, match=f"cannot listen on {taken}: address already in use"):
+            await second.start()
 
 
 async def test_health_lists_all_names() -> None:

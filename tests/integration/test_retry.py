@@ -188,6 +188,20 @@ async def test_no_attempt_starts_that_cannot_finish_its_backoff_in_time() -> Non
     assert len(upstream.requests) == 1
 
 
+async def test_a_refusal_met_by_a_retry_is_not_what_the_caller_hears() -> None:
+    """The next slot lies behind the deadline: the status says why another was needed."""
+    async with (
+        RawUpstream(status(503), says("Hello")) as upstream,
+        gateway(upstream.url, retry=FAST, throttle={"rate": 0.1}) as caller,
+    ):
+        error = await caller.refused(timeout=5)
+
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert trailer(error, "headgate-reason") == "UPSTREAM_UNAVAILABLE"
+    assert trailer(error, "grpc-retry-pushback-ms") == "-1"
+    assert len(upstream.requests) == 1
+
+
 async def test_the_budget_ends_a_storm() -> None:
     """With nothing but faults, retries stay a share of the calls plus the floor."""
     storm = FAST | {"budget": 0.2, "budget_floor": 1}

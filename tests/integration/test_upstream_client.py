@@ -33,6 +33,7 @@ from support.raw_upstream import (
     says,
     stream_head,
 )
+from support.scrape import scrape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -389,6 +390,27 @@ async def test_a_connection_that_does_not_come_up(method: str) -> None:
     assert error.code() is Code.UNAVAILABLE
     assert trailer(error, "headgate-reason") == "UPSTREAM_TIMEOUT"
     assert "0.2 s (connect timeout)" in (error.details() or "")
+
+
+async def test_who_is_cancelled_while_connecting_leaves_nothing() -> None:
+    """Its place in flight is free again, long before the connect timer would end it."""
+    sections: dict[str, Any] = {
+        "upstream": {"connect_timeout": 600, "first_token_timeout": 600},
+        "throttle": {"max_in_flight": 1},
+        "metrics": {"listen": "127.0.0.1:0"},
+    }
+    with full_backlog() as port:
+        async with gateway(f"http://127.0.0.1:{port}/api", **sections) as caller:
+            for _ in range(2):
+                stream = caller.stream()
+                await until_in_flight(caller, 1)
+                stream.cancel()
+                await until_in_flight(caller, 0)
+
+
+async def until_in_flight(caller: Caller, attempts: int) -> None:
+    while (await scrape(caller.gateway.metrics_address)).total("headgate_in_flight") != attempts:
+        pass
 
 
 async def test_a_host_name_that_nobody_knows() -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 import pytest
 
+from headgate.errors import StreamInterrupted
 from headgate.event_stream import EventStream
 from headgate.guard import PeerGone
 from headgate.notices import Notices
 from headgate.outbox import Outbox
 from headgate.progress import Progress
 from headgate.upstream import Chunk, Delta, Head
+from support.virtual_time import run_virtually
 
 if TYPE_CHECKING:
     from headgate.guard import Context
@@ -151,6 +153,26 @@ async def test_nothing_is_taken_from_who_wants_notices() -> None:
     events = stream(reader, Notices(time.monotonic(), queue_updates=True, heartbeat=10))
     await events.send(chunk("a"))
     assert not events.take(Delta(content="b"))
+
+
+@pytest.mark.parametrize("notices", [False, True])
+def test_a_reader_that_stalls_is_given_up(notices: bool) -> None:
+    """Also one that wants notices, whose events are written in turns."""
+
+    async def main() -> None:
+        reader = Reader()
+        wanted = Notices(0.0, queue_updates=True, heartbeat=1000) if notices else None
+        events = stream(reader, wanted)
+        await events.send(chunk("a"))
+        reader.free.clear()
+        two_choices = Chunk(deltas=[Delta(0, "b"), Delta(1, "c")])
+        with pytest.raises(StreamInterrupted) as caught:
+            await events.send(two_choices)
+        assert caught.value.metadata["cause"] == "reader_stalled"
+        assert reader.got == ["started", ("a", 1), ("b", 2)]
+        events.close()
+
+    run_virtually(main())
 
 
 async def test_a_fault_of_taking_is_met_by_the_task() -> None:

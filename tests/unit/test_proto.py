@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
+from headgate.config import Settings
 from headgate.errors import Reason
+from headgate.gateway import _server_options
 from headgate.v1 import chat_pb2 as pb
 
 if TYPE_CHECKING:
@@ -193,10 +195,14 @@ def test_a_long_line_can_move_on_and_its_tokens_come_back() -> None:
 
 
 def test_the_channel_defaults_fit_the_gateway() -> None:
-    """Pings are no more frequent than the gateway's 5 s, and messages as large as it takes."""
+    """Pings are no more frequent than the gateway allows, and messages as large as it takes."""
+    gateway = dict(_server_options(Settings.model_validate({}), shared=False))
     defaults = settings("channel_defaults.json")
     assert all(name.startswith("grpc.") and type(defaults[name]) is int for name in defaults)
-    assert defaults["grpc.keepalive_time_ms"] > 5_000
+    allowed = gateway["grpc.http2.min_ping_interval_without_data_ms"]
+    assert defaults["grpc.keepalive_time_ms"] > allowed
+    name = "grpc.keepalive_permit_without_calls"
+    assert defaults[name] <= gateway[name]
     for direction in ("receive", "send"):
         assert defaults[f"grpc.max_{direction}_message_length"] == 16 * 2**20
 

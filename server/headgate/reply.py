@@ -7,12 +7,13 @@ that was seen has its finish reason, or when the upstream said `[DONE]`. Only th
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headgate import wire
 from headgate.errors import UpstreamError, UpstreamProtocol, UpstreamUnavailable
+from headgate.extra import ExtraFields
 from headgate.split import SURELY_SHORT, split_delta, text_length
 from headgate.surrogates import HalfJoiner, parse_with_halves
 from headgate.tool_calls import ToolCallIndex
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
     from headgate.sse import Event
 
 _decode = msgspec.json.Decoder(wire.Completion).decode
-_decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
 _END_OF_TIME = 253402300799  # the last second that a Timestamp holds
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
-_NOT_EXTRA = wire.KNOWN_COMPLETION_FIELDS | {"obfuscation"}
 
 
 class Reply:
@@ -51,6 +50,7 @@ class Reply:
         self._usage: wire.Usage | None = None
         self._tools: dict[int, ToolCallIndex] = {}
         self._halves: HalfJoiner | None = None
+        self._extra = ExtraFields()
 
     @property
     def finished(self) -> bool:
@@ -164,7 +164,7 @@ class Reply:
             chunk.usage = self._usage = completion.usage.behind(self._usage)
         if whole or len(chunk.deltas) == before:
             # Events with content are many and carry nothing else that lasts; the others are few.
-            chunk.extra |= _unknown_fields(data)
+            chunk.extra |= self._extra.of(data)
 
     def _choice(self, choice: wire.Choice, position: int, chunk: Chunk) -> None:
         index = position if choice.index is None else choice.index
@@ -245,15 +245,6 @@ def _head(completion: wire.Completion) -> Head:
         created=created if 0 < created < _END_OF_TIME else 0.0,
         system_fingerprint=completion.system_fingerprint or "",
     )
-
-
-def _unknown_fields(data: bytes) -> dict[str, Any]:
-    """What the upstream said that has no field of ours; left out where only halves kept it."""
-    try:
-        fields = _decode_fields(data)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return {key: fields[key] for key in fields.keys() - _NOT_EXTRA}
 
 
 def _error_object(data: bytes) -> object:

@@ -185,7 +185,8 @@ class Delta(Struct):
 class Chunk(Struct):
     """What one read of the upstream brought, in order; a unary answer is one Chunk with all of it.
 
-    `finishes` maps a choice's index to the upstream's own word for why it ended.
+    `finishes` maps a choice's index to the upstream's own word for why it ended; `extra` holds what
+    it said that has no field of the contract, over all Chunks of an answer at most 64 KiB of JSON.
     """
 
     head: Head | None = None

@@ -10,15 +10,17 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from support.gateway import Caller, gateway, trailer
+from support.gateway import Caller, gateway, text, trailer
 from support.raw_upstream import (
     Connection,
     RawUpstream,
     Request,
     answers,
+    chunked,
     completion,
     delta,
     event,
+    finish,
     response,
     stream_head,
     streams,
@@ -232,6 +234,27 @@ async def test_an_answer_over_the_limit(method: str) -> None:
         error = await fail(caller, method)
 
     assert trailer(error, "headgate-reason") == "UPSTREAM_PROTOCOL"
+    assert "max_response_bytes" in (error.details() or "")
+
+
+async def test_a_stream_over_the_limit_before_its_first_content() -> None:
+    """Events without content are bounded as a whole answer is; those with content are not."""
+    silent = event({"id": "c-1", "choices": [], "note": "x" * 1000})
+    contents = [event(delta("x" * 1000))] * 9 + [event(finish())]
+
+    async def nothing_else(_: Request, connection: Connection) -> None:
+        await connection.send(stream_head(), *[chunked(silent)] * 4)
+        await connection.until_gone()
+
+    async with (
+        RawUpstream(streams(silent, *contents), nothing_else) as upstream,
+        gateway(upstream.url, upstream={"max_response_bytes": 4000}) as caller,
+    ):
+        assert len(text(await caller.events())) == 9000
+        error = await fail(caller, "StreamChat")
+
+    assert trailer(error, "headgate-reason") == "UPSTREAM_PROTOCOL"
+    assert "before its first content" in (error.details() or "")
     assert "max_response_bytes" in (error.details() or "")
 
 

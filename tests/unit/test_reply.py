@@ -17,7 +17,7 @@ from headgate.errors import (
 )
 from headgate.reply import Reply
 from headgate.sse import Event
-from headgate.upstream import Chunk
+from headgate.upstream import Chunk, extend
 from support.raw_upstream import completion, delta, finish
 
 
@@ -183,6 +183,14 @@ def test_a_poorer_usage_takes_nothing_back() -> None:
     for chunk in (one_read, later):
         assert chunk.usage is not None
         assert msgspec.to_builtins(chunk.usage) == full | {"prompt_tokens": 6}
+
+
+def test_unknown_fields_are_bounded_over_all_events() -> None:
+    """They all leave in one message, behind the last delta."""
+    reply, whole = Reply(), Chunk()
+    for number in range(100):
+        extend(whole, feed(reply, {f"k{number}": "x" * 10_000}))
+    assert list(whole.extra) == [f"k{number}" for number in range(6)]
 
 
 def test_reasoning_under_either_name() -> None:

@@ -190,16 +190,16 @@ class Attempt:
     async def _stream_start(self, start: bytes) -> Chunk:
         streaming = self._call.request.stream
         whole = Chunk(deltas=[], finishes={}, extra={})
+        what = "answer before its first content" if streaming else "answer"
         self._feed_into(whole, start)
         size = len(start)
         while not self._over:
             if streaming and (self._reply.committed or self._reply.finished):
                 return whole
+            self._check_size(size, what)
             data = await self._read()
             self._feed_into(whole, data)
             size += len(data or b"")
-            if not streaming:
-                self._check_size(size)
         if not (streaming and self._reply.committed):
             self._reply.end()
         return whole
@@ -289,11 +289,11 @@ class Attempt:
         if chunk is not None:
             extend(whole, chunk)
 
-    def _check_size(self, size: int) -> None:
+    def _check_size(self, size: int, what: str = "answer") -> None:
         limit = self._settings.max_response_bytes
         if size > limit:
             raise UpstreamProtocol(
-                f"the upstream's answer is larger than {limit} bytes (upstream.max_response_bytes)"
+                f"the upstream's {what} is larger than {limit} bytes (upstream.max_response_bytes)"
             )
 
     async def _refusal(self, response: httpx.Response, body: Body) -> UpstreamError:

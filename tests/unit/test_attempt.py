@@ -20,7 +20,9 @@ from headgate.errors import (
     UpstreamProtocol,
     UpstreamRejected,
     UpstreamUnavailable,
+    WaitTooLong,
 )
+from headgate.http_upstream import HttpUpstream
 from headgate.http_upstream.attempt import (
     ERROR_BODY_TIMEOUT,
     MAX_ERROR_BODY,
@@ -340,3 +342,69 @@ async def test_a_body_that_decodes_to_very_much(status: int, stream: bool) -> No
     finally:
         tracemalloc.stop()
     assert peak < 2**22
+
+
+class Gatekeeper:
+    """The throttle's gate, which opens after so many seconds, or never."""
+
+    def __init__(self, seconds: float, refusal: Exception | None = None) -> None:
+        self._seconds = seconds
+        self._refusal = refusal
+
+    async def connected(self) -> None:
+        await asyncio.sleep(self._seconds)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def written(self) -> None:
+        pass
+
+
+class Behind(httpx.AsyncBaseTransport):
+    """Connects in a second, and answers with this body in another one."""
+
+    def __init__(self, body: Offering) -> None:
+        self._body = body
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(1)
+        await request.extensions["gate"].connected()
+        await asyncio.sleep(1)
+        return httpx.Response(200, stream=self._body)
+
+
+def upstream_behind(body: Offering) -> HttpUpstream:
+    settings = UpstreamSettings(url="http://127.0.0.1:1/", total_timeout=10, idle_timeout=30)
+    upstream = HttpUpstream(settings)
+    upstream._transport = Behind(body)  # type: ignore[assignment]
+    return upstream
+
+
+def test_a_wait_at_the_gate_is_on_no_timer() -> None:
+    """Neither the total timer counts it, nor what the call has spent for its next attempt."""
+
+    async def main() -> None:
+        body = Offering()
+        call = Call(request=wire.ChatRequest(messages=[], stream=True), gate=Gatekeeper(50))
+        async with upstream_behind(body).open(call) as chunks:
+            await anext(chunks)
+            body.more.put_nowait(event("b", finish_reason="stop"))
+            await anext(chunks)
+        assert body.limits[0] == pytest.approx(60, abs=0.1)
+        assert call.spent == pytest.approx(2, abs=0.1)
+
+    run_virtually(main())
+
+
+def test_a_wait_at_a_gate_that_does_not_open() -> None:
+    """It is no time of the attempt's either."""
+
+    async def main() -> None:
+        gate = Gatekeeper(50, WaitTooLong("too late", retry_after=1.0))
+        call = Call(request=wire.ChatRequest(messages=[], stream=True), gate=gate)
+        with pytest.raises(WaitTooLong):
+            async with upstream_behind(Offering()).open(call):
+                pass
+        assert call.spent == pytest.approx(1, abs=0.1)
+
+    run_virtually(main())

@@ -47,7 +47,12 @@ _SSE_STARTS = (b"data:", b":", b"event:", b"id:", b"retry:")
 
 
 class Attempt:
-    """The life of one request: send, look at the status, read until the end."""
+    """The life of one request: send, look at the status, read until the end.
+
+    Attributes:
+        error: why it failed, if it did.
+        waited: seconds at the throttle's gate, which no timer counts.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class Attempt:
         secrets: Secrets,
     ) -> None:
         self.error: HeadgateError | None = None
+        self.waited = 0.0
         self._send = send
         self._call = call
         self._settings = settings
@@ -80,9 +86,17 @@ class Attempt:
         self._report.connected = self._elapsed()
         if self._call.gate is not None:
             self._timer.limit(math.inf)
-            await self._call.gate.connected()
+            await self._pass(self._call.gate)
         self._timer.limit(self._opening_limit()[0])
         self._report.written = self._elapsed()
+
+    async def _pass(self, gate: Gate) -> None:
+        began = self._loop.time()
+        try:
+            await gate.connected()
+        finally:
+            self.waited = self._loop.time() - began
+            self._total_at += self.waited
 
     def written(self) -> None:
         if self._call.gate is not None:

@@ -80,7 +80,7 @@ class HttpUpstream:
             try:
                 await attempt.close()
             finally:
-                call.spent += loop.time() - started
+                call.spent += loop.time() - started - attempt.waited
                 call.observer.attempt_ended(attempt.error)
                 self._hear(attempt.finished_report())
 

@@ -153,10 +153,10 @@ async def test_a_refusal_is_a_refusal_and_no_attempt() -> None:
     """A deadline before the next slot: WAIT_TOO_LONG, and nothing at the upstream for it."""
     async with (
         RawUpstream(says("x")) as upstream,
-        gateway(upstream.url, metrics=METRICS, throttle=SLOW) as caller,
+        gateway(upstream.url, metrics=METRICS, throttle={"rate": 0.05}) as caller,
     ):
         await caller.chat()
-        error = await caller.refused(timeout=0.2)
+        error = await caller.refused(timeout=5)
         said = await look(caller)
 
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -300,7 +300,7 @@ async def test_the_page_of_state_tells_the_truth() -> None:
     ):
         await caller.chat()
         slot = (await state(caller.gateway.metrics_address))["schedule"]["next_slot"]
-        assert 0 < slot["in_seconds"] <= 0.505
+        assert 0 <= slot["in_seconds"] <= 0.505
         await caller.refused()
         told = await state(caller.gateway.metrics_address)
         said = await look(caller)

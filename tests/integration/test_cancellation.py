@@ -87,12 +87,11 @@ async def test_the_callers_deadline_closes_the_upstream_request() -> None:
 @pytest.mark.parametrize("asked", [20, None])
 async def test_the_longest_deadline_closes_the_upstream_request(asked: float | None) -> None:
     """`server.max_deadline` ends calls that ask for more, and those that name none."""
-    script = Silent()
     longest = {"max_deadline": 0.2}
-    async with RawUpstream(script) as upstream, gateway(upstream.url, server=longest) as caller:
+    async with RawUpstream(Silent()) as upstream, gateway(upstream.url, server=longest) as caller:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await caller.stub.Chat(ask(), timeout=asked)
-        await script.gone.wait()
+        await upstream.until(lambda: upstream.open == 0)
 
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert trailer(caught.value, "headgate-reason") == "DEADLINE"

@@ -234,12 +234,16 @@ class UpstreamProtocol(UpstreamError):
 
 
 class StreamInterrupted(UpstreamError):
-    """Cut, stalled or broken after the first delta; the face adds how far it had come."""
+    """Cut, stalled or broken after the first delta; the face adds how far it had come.
+
+    `failure` is what it would have been before that delta, when it was the upstream's.
+    """
 
     reason = Reason.STREAM_INTERRUPTED
 
-    def __init__(self, message: str, *, cause: str) -> None:
+    def __init__(self, message: str, *, cause: str, failure: UpstreamError | None = None) -> None:
         super().__init__(message, metadata={"cause": cause})
+        self.failure = failure
 
 
 class InternalError(HeadgateError):

@@ -9,7 +9,13 @@ import pytest
 from headgate import wire
 from headgate.backoff import Backoff
 from headgate.config import CallersSettings
-from headgate.errors import HeadgateError, StreamInterrupted, UpstreamLimit, UpstreamUnavailable
+from headgate.errors import (
+    HeadgateError,
+    StreamInterrupted,
+    UpstreamError,
+    UpstreamLimit,
+    UpstreamUnavailable,
+)
 from headgate.throttle.door import ThrottleDoor
 from headgate.throttle.turnstile import Turnstile
 from headgate.upstream import Call
@@ -58,15 +64,9 @@ async def _read(door: ThrottleDoor, call: Call) -> None:
             pass
 
 
-def interrupted_by(fault: HeadgateError) -> StreamInterrupted:
+def interrupted_by(fault: UpstreamError) -> StreamInterrupted:
     """As an attempt makes it of a fault behind the first delta."""
-    try:
-        try:
-            raise fault
-        except HeadgateError as error:
-            raise StreamInterrupted("interrupted", cause="error_event") from error.__cause__
-    except StreamInterrupted as interruption:
-        return interruption
+    return StreamInterrupted("interrupted", cause="error_event", failure=fault)
 
 
 async def test_a_429_closes_for_as_long_as_it_says() -> None:

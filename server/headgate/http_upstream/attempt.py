@@ -333,7 +333,7 @@ class Attempt:
         error.message = self._secrets.conceal(error.message)
         if self._handed_out:
             error = StreamInterrupted(
-                f"the answer was interrupted: {error.message}", cause=error.cause
+                f"the answer was interrupted: {error.message}", cause=error.cause, failure=error
             )
         self.error = error
         return error

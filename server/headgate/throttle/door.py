@@ -76,8 +76,8 @@ class ThrottleDoor:
                     yield chunks
             except StreamInterrupted as error:
                 # A 429 behind the first delta is no refusal of this call any more, but one of all.
-                if isinstance(error.__context__, UpstreamLimit):
-                    self._close_for_all(call, error.__context__)
+                if isinstance(error.failure, UpstreamLimit):
+                    self._close_for_all(call, error.failure)
                 raise
 
     def _request_for(self, call: Call) -> Callable[[float], Ticket]:

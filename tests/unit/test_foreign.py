@@ -14,7 +14,6 @@ from aiohttp import http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
 from headgate.errors import UpstreamError, UpstreamProtocol, UpstreamTimeout, UpstreamUnavailable
-from headgate.http_upstream.exchange import Closed
 from headgate.http_upstream.foreign import FOREIGN_ERRORS, translate
 
 if TYPE_CHECKING:
@@ -102,7 +101,6 @@ KEY = ConnectionKey("host", 443, True, None, None, None, None)  # type: ignore[a
         (ConnectionResetError(), UpstreamUnavailable, "broke"),
         (asyncio.IncompleteReadError(b"", 1), UpstreamUnavailable, "in the middle"),
         (ssl.SSLError(), UpstreamUnavailable, "TLS"),
-        (Closed("x"), UpstreamUnavailable, "the gateway closed"),
         (httpx.DecodingError("x"), UpstreamProtocol, "encoding"),
         (http_exceptions.BadHttpMessage("x"), UpstreamProtocol, "not HTTP"),
         (

@@ -33,10 +33,6 @@ class Truncated(httpx.ReadError):
     """The connection ended, or made no sense any more, in the middle of the body."""
 
 
-class Closed(httpx.ReadError):
-    """The connection's owner closed it, which is no fault of the peer's."""
-
-
 class Exchange(asyncio.Protocol):
     """Writes the request, and holds what has arrived of the response until it is read.
 
@@ -100,7 +96,7 @@ class Exchange(asyncio.Protocol):
         """Wait for the head of the response.
 
         Raises:
-            NotHTTP, NoAnswer, Closed: it does not come.
+            NotHTTP, NoAnswer: it does not come.
             httpx.ReadError: the connection was reset.
         """
         while not self._has_head:
@@ -124,7 +120,7 @@ class Exchange(asyncio.Protocol):
 
         Raises:
             TimeoutError: nothing arrived before the limit.
-            Truncated, Closed: the connection ended before the body did.
+            Truncated: the connection ended before the body did.
         """
         while not self._arrived:
             if self._complete:
@@ -173,10 +169,8 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._complete or self._error is not None:
-            pass
-        elif self._owner.transport is None:
-            self._error = Closed("closed by its owner")
+        if self._complete or self._error is not None or self._owner.transport is None:
+            pass  # without a transport its owner has closed it, which is no fault of the peer's
         elif not self._has_head:
             self._error = _without_head(exc)
         elif exc is None and self._ends_with_connection():

@@ -19,7 +19,7 @@ from headgate.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from headgate.http_upstream.exchange import Closed, NoAnswer, NotHTTP, Truncated
+from headgate.http_upstream.exchange import NoAnswer, NotHTTP, Truncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,6 @@ _TABLE: tuple[tuple[type[Exception], Callable[[], UpstreamError]], ...] = (
     (NoAnswer, _unavailable("the upstream closed without an answer")),
     (Truncated, _unavailable("the upstream closed in the middle of its answer")),
     (NotHTTP, _protocol("the upstream's answer is not HTTP")),
-    (Closed, _unavailable("the gateway closed its connection to the upstream")),
     (httpx.ReadError, _unavailable("the connection to the upstream was reset")),
     (httpx.DecodingError, _protocol("the upstream's content encoding is broken")),
     (httpx.StreamError, _unavailable("the upstream's answer could not be read")),

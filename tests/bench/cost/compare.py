@@ -37,8 +37,7 @@ def _short(value: float) -> str:
 
 def _about(side: str, run: dict[str, Any]) -> str:
     quick = ", quick: not to be compared" if run["quick"] else ""
-    awake = ", cores kept awake" if run["awake"] else ""
-    return f"{side}: {run['commit']}, Python {run['python']}, {run['machine']}{awake}{quick}\n"
+    return f"{side}: {run['commit']}, Python {run['python']}, {run['machine']}{quick}\n"
 
 
 def main() -> int:

@@ -4,7 +4,6 @@
     make bench ARGS="stream unary"          # these parts
     make bench ARGS="--quick"               # a tenth of the length, to see that it works
     make bench ARGS="--profile stream"      # with a py-spy profile of the gateway
-    make bench ARGS="--awake unary"         # on cores that do not go to sleep
 
 README.md beside this folder has the method.
 """
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from bench.cost.awake import awake
 from bench.cost.doors import doors
 from bench.cost.memory import rest, soak, standing, waiting
 from bench.cost.queue import queue
@@ -71,9 +69,6 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the other parts of the last run")
     parser.add_argument("--profile", action="store_true", help="py-spy into build/profile-PART.txt")
     parser.add_argument(
-        "--awake", action="store_true", help="keep the cores from sleeping; see README.md"
-    )
-    parser.add_argument(
         "--out", type=Path, default=ROOT / "build" / "bench.json", help="%(default)s"
     )
     asked = parser.parse_args()
@@ -82,10 +77,8 @@ def main() -> int:
     started = time.monotonic()
     stage = Stage(quick=asked.quick, profile=asked.profile)
     kept = load(asked.out) if asked.keep else {}
-    with awake(asked=asked.awake):
-        found = uvloop.run(measure(asked.parts or list(PARTS), stage, kept))
-    conditions = {"quick": asked.quick, "awake": asked.awake}
-    save(found, asked.out, seconds=time.monotonic() - started, conditions=conditions)
+    found = uvloop.run(measure(asked.parts or list(PARTS), stage, kept))
+    save(found, asked.out, seconds=time.monotonic() - started, quick=asked.quick)
     rows = [row for part in found.values() for row in part]
     missed = sum(row.ok is False for row in rows)
     judged = sum(row.ok is not None for row in rows)

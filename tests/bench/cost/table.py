@@ -52,13 +52,11 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def save(
-    parts: dict[str, list[Row]], file: Path, *, seconds: float, conditions: dict[str, bool]
-) -> None:
-    """The same as JSON, with the machine, the versions, the commit, and how it was asked for."""
+def save(parts: dict[str, list[Row]], file: Path, *, seconds: float, quick: bool) -> None:
+    """The same as JSON, with the machine, the versions and the commit."""
     file.parent.mkdir(parents=True, exist_ok=True)
     run = {
-        **conditions,
+        "quick": quick,
         "seconds": round(seconds),
         "commit": commit(),
         "machine": machine(),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.cost.stage import Stage
 
 RATES = (200, 800)
-"""Calls a second: a fifth of a core, and most of it; at less, more of a call is waking up."""
+"""Calls a second: a quarter of a core, and most of it."""
 COST = 700.0
 ADDED = {"p50": 1.5, "p99": 4.0}
 CONNECTIONS = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,7 +93,7 @@ def test_from_a_checkout(plain: dict[str, str], tmp_path: Path) -> None:
     assert line is not None
     (tmp_path / "main.go").write_text(ONLY_IMPORT)
     lines = " && ".join(("go mod init example.test/tiny", *line.groups(), "go build ."))
-    shell(lines.replace("CHECKOUT", str(ROOT)), tmp_path, plain)
+    shell(lines.replace("CHECKOUT", shlex.quote(str(ROOT))), tmp_path, plain)
 
 
 def from_our_proxy(environment: dict[str, str], folder: Path) -> dict[str, str]:

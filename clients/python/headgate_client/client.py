@@ -57,7 +57,7 @@ class Caller:
     ) -> None:
         if server_name is not None and credentials is None:
             raise ValueError("server_name is for TLS; give ca or credentials too")
-        self.target = _named(target)
+        self.target: str = _named(target)
         self._credentials = credentials
         self._options = channel_options(server_name)
         self._timeout = _seconds(timeout)

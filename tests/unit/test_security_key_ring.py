@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from headgate.config import StartError
-from headgate.security.key_ring import MIN_INTERVAL, KeyRing
+from headgate.security.key_ring import MIN_INTERVAL, KeyRing, fetcher
 from support.issuer import Issuer
 
 
@@ -54,6 +57,28 @@ async def test_the_start_needs_the_keys() -> None:
     with pytest.raises(StartError) as raised:
         await site.ring().start()
     assert str(raised.value) == "cannot get the keys of auth.jwks_url: the answer was status 503"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), "connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "name or service not known"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "certificate verify failed"),
+    ],
+    ids=["refused", "no name", "not trusted"],
+)
+async def test_who_gives_no_keys_is_named_with_the_reason(
+    fault: OSError, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of TLS and of name servers are not read as the system's."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("All connection attempts failed") from fault
+
+    monkeypatch.setattr(httpx.AsyncClient, "stream", fails)
+    with pytest.raises(OSError, match=rf"^no answer from host:8 \({said}\)$"):
+        await fetcher("http://host:8/keys", None)()
 
 
 async def test_an_unknown_key_brings_the_next_fetch_forward() -> None:

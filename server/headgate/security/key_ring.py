@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import socket
+import ssl
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -180,8 +182,9 @@ def _reason(error: httpx.HTTPError) -> str:
     found: BaseException | None = error
     while found is not None:
         if isinstance(found, OSError) and found.errno is not None:
-            known = os.strerror(found.errno) if found.errno > 0 else found.strerror
-            return str(known).lower()
+            # The numbers of TLS and of name servers are not the system's.
+            foreign = isinstance(found, ssl.SSLError | socket.gaierror)
+            return str(found.strerror if foreign else os.strerror(found.errno)).lower()
         found = found.__cause__ or found.__context__
     return type(error).__name__
 

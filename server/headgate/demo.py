@@ -39,7 +39,8 @@ async def _demo(prompt: str) -> int:
     async with AsyncExitStack() as stack:
         settings = Settings(listen="127.0.0.1:0", log=LogSettings(access="off"))
         configure_logs(settings.log)
-        gateway = Gateway(settings := await in_front_of_sandbox(settings, stack))
+        settings = await in_front_of_sandbox(settings, stack)
+        gateway = Gateway(settings)
         await gateway.start()
         stack.push_async_callback(gateway.stop, 0)
         click.echo(f"upstream  {settings.upstream.url}  (the embedded sandbox, no language model)")

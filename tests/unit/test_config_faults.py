@@ -41,6 +41,17 @@ def toml(path: Path, text: str) -> Path:
     [
         ("throttle.rate", "0", "0 is not allowed (from {}); must be at least 0.0001"),
         ("throttle.rate", "nan", "nan is not allowed (from {}); must be a number"),
+        ("throttle.rate", "1e-300", "1e-300 is not allowed (from {}); must be at least 0.0001"),
+        ("throttle.max_wait", "-NaN", "-NaN is not allowed (from {}); must be a number"),
+        ("throttle.min_interval", "1e300", "1e300 is not allowed (from {}); must be at most 86400"),
+        ("throttle.margin", "1e24", "1e24 is not allowed (from {}); must be at most 86400"),
+        ("callers.rate", "1e-300", "1e-300 is not allowed (from {}); must be at least 0.0001"),
+        ("callers.min_interval", "inf", "inf is not allowed (from {}); must be at most 86400"),
+        (
+            "server.max_concurrent_streams",
+            "2147483648",
+            "2147483648 is not allowed (from {}); must be at most 2147483647",
+        ),
         ("throttle.rate", "fast", "fast is not allowed (from {}); must be a number"),
         ("throttle.min_interval", "-1", "-1 is not allowed (from {}); must be at least 0"),
         ("throttle.min_interval", "inf", "inf is not allowed (from {}); must be at most 86400"),

@@ -97,6 +97,8 @@ class HttpChat:
             error = InternalError()
         if not stream.started:
             return error_response(error, self._jitter())
+        if isinstance(error, StreamInterrupted):
+            error.metadata["position_sent"] = str(progress.deltas)
         await stream.fail(error_body(error))
         return stream.response
 
@@ -211,9 +213,6 @@ async def _pass_on(
                 if maker.position > sent:
                     progress.delta_sent(maker.position - sent)
                     sent = maker.position
-    except StreamInterrupted as error:
-        error.metadata["position_sent"] = str(maker.position)
-        raise
     finally:
         progress.deltas = maker.position
     for event in maker.tail():
@@ -225,9 +224,7 @@ def _ended(over: OutOfTime, progress: Progress, stream: EventStream) -> Headgate
     if not over.cut:
         return DeadlineExceeded(progress.phase)
     if stream.started:
-        cut = StreamInterrupted("this server is shutting down", cause="draining")
-        cut.metadata["position_sent"] = str(progress.deltas)
-        return cut
+        return StreamInterrupted("this server is shutting down", cause="draining")
     return Draining()
 
 

@@ -105,10 +105,9 @@ class ThrottleDoor:
 
 def patience_of(call: Call, now: float, longest: dict[str, float]) -> Patience:
     """Until when a start is of use to the call; `longest` are a door's waits by name, seconds."""
-    if call.max_queue_wait is not None:
-        longest["max_queue_wait"] = call.max_queue_wait
+    own = {} if call.max_queue_wait is None else {"max_queue_wait": call.max_queue_wait}
     return Patience.within(
-        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=longest
+        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=longest | own
     )
 
 

@@ -13,7 +13,6 @@ from headgate.throttle.pacer import Pace
 from headgate.throttle.store import MemoryStore
 from headgate.throttle.throttle import Throttle
 from headgate.throttle.turnstile import Turnstile
-from headgate.upstream import Entered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -57,16 +56,17 @@ class CallersDoor:
         self, call: Call, limits: CallerLimits
     ) -> AsyncIterator[AsyncIterator[Chunk]]:
         turnstile = self._turnstile(call.caller, limits)
-        way = turnstile.passing(
-            lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued
-        )
         with _own_allowance(limits):
-            ticket = await way.__aenter__()
-        async with Entered(way):
+            ticket = await turnstile.enter(
+                lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued
+            )
+        try:
             with _own_allowance(limits):
                 await turnstile.start(ticket)
             async with self._inner.open(call) as chunks:
                 yield chunks
+        finally:
+            turnstile.leave(ticket)
 
     def change(self, inner: Upstream, settings: CallersSettings) -> None:
         """Other limits and other doors within, for the calls that come from now on.

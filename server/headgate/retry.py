@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headgate.errors import HeadgateError, Refused, UpstreamUnavailable
-from headgate.upstream import Entered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from headgate.backoff import Backoff
     from headgate.budget import RetryBudget
@@ -51,13 +51,18 @@ class RetryDoor:
         self._sleep = sleep
         self._draw = draw
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """See `Upstream`; an error of the body is never an attempt's failure.
 
         Raises:
             HeadgateError: of the latest attempt.
         """
+        return _Opening(self, call)
+
+    async def enter(
+        self, call: Call
+    ) -> tuple[AbstractAsyncContextManager[AsyncIterator[Chunk]], AsyncIterator[Chunk]]:
+        """The first attempt that opens: its context, which is entered, and what is in it."""
         self._count(call)
         failure: HeadgateError | None = None
         while True:
@@ -75,9 +80,7 @@ class RetryDoor:
                     raise
             else:
                 call.forget_prompt()
-                async with Entered(way):
-                    yield chunks
-                return
+                return way, chunks
             call.attempt += 1
             await self._sleep(delay)
 
@@ -108,3 +111,25 @@ class RetryDoor:
         if delay > self._max_wait or now + delay >= call.deadline_or_inf:
             return None
         return delay if self._budget.allow(now) else None
+
+
+class _Opening:
+    """Leaving it is leaving the attempt that opened: nothing of this door stays around a body."""
+
+    __slots__ = ("_call", "_door", "_way")
+
+    def __init__(self, door: RetryDoor, call: Call) -> None:
+        self._door = door
+        self._call = call
+
+    async def __aenter__(self) -> AsyncIterator[Chunk]:
+        self._way, chunks = await self._door.enter(self._call)
+        return chunks
+
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Coroutine[Any, Any, bool | None]:
+        return self._way.__aexit__(kind, error, traceback)

@@ -13,7 +13,6 @@ from headgate import wire  # noqa: TC001 - a Struct's annotations are looked up 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from headgate.errors import HeadgateError
 
@@ -217,29 +216,3 @@ class Upstream(Protocol):
     def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Open the answer to a call; leaving the context closes and frees everything."""
         ...
-
-
-class Entered:
-    """Leaves what was opened before: a fault of the opening is not one of the body.
-
-    way = inner.open(call)
-    chunks = await way.__aenter__()     # faults of the opening
-    async with Entered(way):            # and of the body
-        yield chunks
-    """
-
-    __slots__ = ("_way",)
-
-    def __init__(self, way: AbstractAsyncContextManager[object]) -> None:
-        self._way = way
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._way.__aexit__(kind, error, traceback)

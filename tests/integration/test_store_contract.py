@@ -47,10 +47,13 @@ class Line:
         def enqueue(now: float) -> Ticket:
             return self.turnstile.throttle.enqueue(now, "someone", patience=Patience(until, "it"))
 
-        async with self.turnstile.passing(enqueue, lambda _: None) as ticket:
+        ticket = await self.turnstile.enter(enqueue, lambda _: None)
+        try:
             await asyncio.sleep(handshake)
             await self.turnstile.start(ticket)
             self.starts.append((time.monotonic(), name))
+        finally:
+            self.turnstile.leave(ticket)
 
 
 @pytest.fixture(params=KINDS)

@@ -222,11 +222,14 @@ class Member:
         def enqueue(now: float) -> object:
             return self.turnstile.throttle.enqueue(now, caller)
 
-        async with self.turnstile.passing(enqueue, lambda _: None) as ticket:  # type: ignore[arg-type]
+        ticket = await self.turnstile.enter(enqueue, lambda _: None)  # type: ignore[arg-type]
+        try:
             await asyncio.sleep(self.connect)
             await self.turnstile.start(ticket)
             self.starts.append(asyncio.get_running_loop().time())
             self.went_alone |= self.store.went_alone
+        finally:
+            self.turnstile.leave(ticket)
 
 
 async def _nothing() -> None:

@@ -44,10 +44,13 @@ class Metered:
         def enqueue(now: float) -> Ticket:
             return self.throttle.enqueue(now, "anna", priority=priority, patience=patience)
 
-        async with self.turnstile.passing(enqueue, lambda _: None) as ticket:
+        ticket = await self.turnstile.enter(enqueue, lambda _: None)
+        try:
             await asyncio.sleep(connect)
             await self.turnstile.start(ticket)
             await asyncio.sleep(lasts)
+        finally:
+            self.turnstile.leave(ticket)
 
     def scrape(self) -> Scrape:
         return Scrape.of(exposition(families_of(self._registry))[0].decode())

@@ -158,6 +158,11 @@ class Attempt:
         finally:  # also for who is cancelled while it waits
             await self._body.aclose()
 
+    @property
+    def spent(self) -> float:
+        """Seconds so far, without those at the gate."""
+        return self._loop.time() - self._started - self.waited
+
     def finished_report(self) -> AttemptReport:
         """What became of it; after `close`."""
         report = self._report

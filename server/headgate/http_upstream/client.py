@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,7 +15,9 @@ from headgate.http_upstream.transport import Transport
 from headgate.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from headgate.config import UpstreamSettings
     from headgate.http_upstream.report import AttemptReport
@@ -58,31 +58,13 @@ class HttpUpstream:
         """Close all connections."""
         await self._transport.aclose()
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """One attempt; see `headgate.upstream.Upstream`.
 
         Raises:
             UpstreamError: before the first content, by the tables of design section 5.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        attempt = Attempt(self._send, call, self._settings, self._secrets)
-        call.observer.attempt_started()
-        try:
-            first = await attempt.first()
-            chunks = attempt.chunks(first)
-            try:
-                yield chunks
-            finally:
-                await chunks.aclose()
-        finally:
-            try:
-                await attempt.close()
-            finally:
-                call.spent += loop.time() - started - attempt.waited
-                call.observer.attempt_ended(attempt.error)
-                self._hear(attempt.finished_report())
+        return _Opening(Attempt(self._send, call, self._settings, self._secrets), call, self._hear)
 
     async def _send(self, call: Call, gate: Gate) -> httpx.Response:
         """Send one request and return once the status line and headers are here."""
@@ -94,18 +76,65 @@ class HttpUpstream:
         ]
         if call.trail is not None:
             headers += call.trail.headers()
-        # With a `stream` and all headers httpx adds none, which would cost as much as the rest.
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers=headers,
-            stream=httpx.ByteStream(body),
-            extensions={"gate": gate},
-        )
+        request = _Request(self._url, headers, body, gate)
         response = await self._transport.handle_async_request(request)
         if call.trail is not None:
             call.trail.responded(response.status_code)
         return response
+
+
+class _Opening:
+    """One attempt from its first step to its last."""
+
+    __slots__ = ("_attempt", "_call", "_chunks", "_hear")
+
+    def __init__(self, attempt: Attempt, call: Call, hear: Callable[[AttemptReport], None]) -> None:
+        self._attempt = attempt
+        self._call = call
+        self._hear = hear
+
+    async def __aenter__(self) -> AsyncIterator[Chunk]:
+        self._call.observer.attempt_started()
+        try:
+            first = await self._attempt.first()
+        except BaseException:
+            await self._close()
+            raise
+        self._chunks: AsyncGenerator[Chunk, None] = self._attempt.chunks(first)
+        return self._chunks
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._chunks.aclose()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        attempt, call = self._attempt, self._call
+        try:
+            await attempt.close()
+        finally:
+            call.spent += attempt.spent
+            call.observer.attempt_ended(attempt.error)
+            self._hear(attempt.finished_report())
+
+
+class _Request(httpx.Request):
+    """As httpx makes it, but the URL, which is always the same, is not parsed and copied anew."""
+
+    def __init__(
+        self, url: httpx.URL, headers: list[tuple[bytes, bytes]], body: bytes, gate: Gate
+    ) -> None:
+        self.method = "POST"
+        self.url = url
+        self.headers = httpx.Headers(headers)
+        self.extensions = {"gate": gate}
+        self.stream = httpx.ByteStream(body)
 
 
 class _BodyWriter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter as Numbers
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge, Histogram
@@ -15,7 +14,7 @@ from headgate.throttle.ticket import Phase
 from headgate.throttle.turnstile import Turnstile
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from prometheus_client import CollectorRegistry
 
@@ -89,12 +88,11 @@ class MeteredTurnstile(Turnstile):
         self.paused_until = -math.inf
         self._meter = meter
 
-    @asynccontextmanager
-    async def passing(
+    async def enter(
         self,
         enqueue: Callable[[float], Ticket],
         on_queued: Callable[[Callable[[], Place]], None],
-    ) -> AsyncIterator[Ticket]:
+    ) -> Ticket:
         wait = _Wait(self._meter, self._clock())
 
         def noted(now: float) -> Ticket:
@@ -105,11 +103,11 @@ class MeteredTurnstile(Turnstile):
             return ticket
 
         try:
-            async with super().passing(noted, on_queued) as ticket:
-                wait.succeed(ticket, self._clock())
-                yield ticket
+            ticket = await super().enter(noted, on_queued)
+            wait.succeed(ticket, self._clock())
         finally:
             wait.end()
+        return ticket
 
     async def start(self, ticket: Ticket) -> None:
         planned = ticket.slot.at if ticket.slot else self._clock()

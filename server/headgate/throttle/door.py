@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from headgate.errors import StreamInterrupted, UpstreamLimit
 from headgate.throttle.ticket import Patience
-from headgate.upstream import Entered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from headgate.backoff import Backoff
     from headgate.config import CallersSettings
@@ -52,8 +52,7 @@ class ThrottleDoor:
         self._backoff = backoff
         self._draw = draw
 
-    @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[AsyncIterator[Chunk]]:
+    def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
         """Hold a slot and a place in flight while the attempt runs; see `Upstream`.
 
         Raises:
@@ -62,25 +61,10 @@ class ThrottleDoor:
             UpstreamError: as the inner doors; a 429 moves the schedule for everybody, and so does
                 one that an interrupted answer ended with.
         """
-        enqueue = self._request_for(call)
-        async with self._turnstile.passing(enqueue, call.observer.queued) as ticket:
-            call.gate = _SlotGate(self._turnstile, ticket)
-            way = self._inner.open(call)
-            try:
-                chunks = await way.__aenter__()
-            except UpstreamLimit as error:
-                self._close_for_all(call, error)
-                raise
-            try:
-                async with Entered(way):
-                    yield chunks
-            except StreamInterrupted as error:
-                # A 429 behind the first delta is no refusal of this call any more, but one of all.
-                if isinstance(error.failure, UpstreamLimit):
-                    self._close_for_all(call, error.failure)
-                raise
+        return _Passage(self, self._inner, self._turnstile, call)
 
-    def _request_for(self, call: Call) -> Callable[[float], Ticket]:
+    def request_for(self, call: Call) -> Callable[[float], Ticket]:
+        """Asks the throttle for the ticket of an attempt, given the time."""
         limits = self._callers.of(call.caller)
 
         def enqueue(now: float) -> Ticket:
@@ -97,7 +81,8 @@ class ThrottleDoor:
 
         return enqueue
 
-    def _close_for_all(self, call: Call, error: UpstreamLimit) -> None:
+    def close_for_all(self, call: Call, error: UpstreamLimit) -> None:
+        """The upstream has had too much: nothing starts for as long as it says."""
         if error.retry_after is None:
             error.retry_after = self._backoff.delay(call.attempt, draw=self._draw())
         self._turnstile.cooldown(error.retry_after)
@@ -105,10 +90,56 @@ class ThrottleDoor:
 
 def patience_of(call: Call, now: float, longest: dict[str, float]) -> Patience:
     """Until when a start is of use to the call; `longest` are a door's waits by name, seconds."""
-    own = {} if call.max_queue_wait is None else {"max_queue_wait": call.max_queue_wait}
+    if call.max_queue_wait is not None:
+        longest = longest | {"max_queue_wait": call.max_queue_wait}
     return Patience.within(
-        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=longest | own
+        now, deadline=call.deadline_or_inf, reserve=DEADLINE_RESERVE, waits=longest
     )
+
+
+class _Passage:
+    """One attempt, from its wait for a slot on."""
+
+    __slots__ = ("_call", "_door", "_inner", "_ticket", "_turnstile", "_way")
+
+    def __init__(
+        self, door: ThrottleDoor, inner: Upstream, turnstile: Turnstile, call: Call
+    ) -> None:
+        self._door = door
+        self._inner = inner
+        self._turnstile = turnstile
+        self._call = call
+
+    async def __aenter__(self) -> AsyncIterator[Chunk]:
+        call = self._call
+        enqueue = self._door.request_for(call)
+        self._ticket = await self._turnstile.enter(enqueue, call.observer.queued)
+        call.gate = _SlotGate(self._turnstile, self._ticket)
+        self._way = self._inner.open(call)
+        try:
+            return await self._way.__aenter__()
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return await self._way.__aexit__(kind, error, traceback)
+        finally:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Give the slot back; first the pause, or who is next would start before it."""
+        # A 429 behind the first delta is no refusal of this call any more, but one of all.
+        refusal = error.failure if isinstance(error, StreamInterrupted) else error
+        if isinstance(refusal, UpstreamLimit):
+            self._door.close_for_all(self._call, refusal)
+        self._turnstile.leave(self._ticket)
 
 
 class _SlotGate:

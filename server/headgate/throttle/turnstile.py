@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from headgate.throttle.ticket import Phase
 from headgate.upstream import Place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from headgate.throttle.pacer import Pace
     from headgate.throttle.throttle import Throttle
@@ -47,13 +46,12 @@ class Turnstile:
         busy = self.throttle.waiting or self.throttle.in_flight
         return not busy and self.throttle.predict(now, "").at <= now
 
-    @asynccontextmanager
-    async def passing(
+    async def enter(
         self,
         enqueue: Callable[[float], Ticket],
         on_queued: Callable[[Callable[[], Place]], None],
-    ) -> AsyncIterator[Ticket]:
-        """Wait for a slot and hold it while the block runs.
+    ) -> Ticket:
+        """Wait for a slot, and hold it until `leave`.
 
         Args:
             enqueue: asks the Throttle for a ticket, given the time.
@@ -67,10 +65,15 @@ class Turnstile:
             if ticket.phase is Phase.WAITING:
                 await self._wait(ticket, on_queued)
             self.turn()
-            yield ticket
-        finally:
-            self.throttle.leave(ticket, self._clock())
-            self.turn()
+        except BaseException:
+            self.leave(ticket)
+            raise
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The attempt is over, or does not start."""
+        self.throttle.leave(ticket, self._clock())
+        self.turn()
 
     async def start(self, ticket: Ticket) -> None:
         """Wait until a granted ticket may write its request; the next slot counts from here.

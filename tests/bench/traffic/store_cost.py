@@ -21,7 +21,7 @@ from support.redis_server import redis_server
 from table import Row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from headgate.throttle.ticket import Ticket
 
@@ -64,8 +64,7 @@ async def _cost_at(url: str, pace: Pace, waiters: int, seconds: float) -> Cost:
     await courier.start(turnstile.turn)
     client = redis.asyncio.Redis.from_url(url, protocol=2)
     tasks = [asyncio.create_task(_call_again_and_again(turnstile)) for _ in range(waiters)]
-    async with turnstile.passing(lambda now: turnstile.throttle.enqueue(now, "one"), _quiet):
-        pass  # it flows
+    turnstile.leave(await turnstile.enter(_line(turnstile), _quiet))  # it flows
     trips, used = await _trips(client), store.counts["used"]
     began, worked = time.monotonic(), os.times()
     await asyncio.sleep(seconds)
@@ -81,13 +80,18 @@ async def _cost_at(url: str, pace: Pace, waiters: int, seconds: float) -> Cost:
 
 
 async def _call_again_and_again(turnstile: Turnstile) -> None:
-    def enqueue(now: float) -> Ticket:
-        return turnstile.throttle.enqueue(now, "one")
-
+    enqueue = _line(turnstile)
     while True:
-        async with turnstile.passing(enqueue, _quiet) as ticket:
+        ticket = await turnstile.enter(enqueue, _quiet)
+        try:
             await turnstile.start(ticket)
+        finally:
+            turnstile.leave(ticket)
         await asyncio.sleep(0)  # as a call's own work would do
+
+
+def _line(turnstile: Turnstile) -> Callable[[float], Ticket]:
+    return lambda now: turnstile.throttle.enqueue(now, "one")
 
 
 def _quiet(_: object) -> None:

@@ -25,7 +25,6 @@ from headgate.hold import hold
 from headgate.intake import KEY_HEADER
 from headgate.notices import Notices
 from headgate.outbox import Outbox
-from headgate.progress import unwatched
 from headgate.request_id import HEADER as REQUEST_ID
 from headgate.request_id import request_id_of
 from headgate.running_calls import OutOfTime, RunningCalls
@@ -34,6 +33,7 @@ from headgate.translate import RequestReader, extra_from_struct
 from headgate.upstream import Call, Chunk, Upstream, extend
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
+from headgate.watch import Unwatched, Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
     from headgate.intake import Intake
-    from headgate.progress import Progress, Watch
+    from headgate.progress import Progress
     from headgate.security import Access
+    from headgate.watch import Watch
 
 Answer = TypeVar("Answer")
 MIN_HEARTBEAT = 0.1
@@ -81,7 +82,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         default_deadline: float = math.inf,
         max_deadline: float = math.inf,
         write_stall_timeout: float = math.inf,
-        watch: Watch = unwatched,
+        watch: Watch | None = None,
     ) -> None:
         self._corridor = corridor
         self._intake = intake
@@ -89,7 +90,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self._default_deadline = default_deadline
         self._max_deadline = max_deadline
         self._write_stall_timeout = write_stall_timeout
-        self._watch = watch
+        self._watch = watch or Unwatched()
         self._outbox = Outbox()
         self.calls = RunningCalls()
 
@@ -101,7 +102,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     async def Chat(  # noqa: N802 - the contract's name
         self, arrived: Arrived, context: Context
     ) -> pb.ChatResponse:
-        with self._watch("grpc", "Chat") as progress, self.calls.running():
+        with Watching(self._watch, "grpc", "Chat") as progress, self.calls.running():
             entry = await self._enter(context, "Chat", progress)
             call = self._admit(arrived.take(), context, entry, progress, stream=False)
             whole = await self._in_time(call, progress, self._answer(call, progress))
@@ -112,7 +113,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     async def StreamChat(  # type: ignore[override]  # noqa: N802 - a writing coroutine
         self, arrived: Arrived, context: Context
     ) -> None:
-        with self._watch("grpc", "StreamChat") as progress:
+        with Watching(self._watch, "grpc", "StreamChat") as progress:
             await self._stream_chat(arrived, context, progress)
 
     async def _stream_chat(self, arrived: Arrived, context: Context, progress: Progress) -> None:
@@ -174,7 +175,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         """
         deadline = math.inf if call.deadline is None else call.deadline
         try:
-            async with self.calls.in_time(deadline):
+            with self.calls.in_time(deadline):
                 return await work
         except OutOfTime as error:
             if not error.cut:

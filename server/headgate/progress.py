@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from structlog.contextvars import bind_contextvars
@@ -11,8 +9,7 @@ from structlog.contextvars import bind_contextvars
 from headgate.errors import UpstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping
 
     from headgate import wire
     from headgate.errors import HeadgateError
@@ -44,9 +41,16 @@ class Follower(Protocol):
 
 
 class Progress:
-    """Follows a call; all times in seconds on the given clock.
+    """Follows a call.
+
+    Args:
+        clock: monotonic seconds.
+        face: grpc or http.
+        method: Chat or StreamChat; unknown over HTTP until the call is admitted.
 
     Attributes:
+        clock, face, method: see there.
+        started: when the call came.
         attempts: how many went upstream.
         queue_wait: time spent waiting for slots, over all attempts.
         upstream_time: time spent in attempts.
@@ -65,8 +69,12 @@ class Progress:
         on_queued: called with a function that tells the place in line when the call must wait.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float], face: str = "grpc", method: str = "unknown"
+    ) -> None:
+        self.clock = clock
+        self.face = face
+        self.method = method
         self.started = clock()
         self.attempts = 0
         self.queue_wait = 0.0
@@ -101,6 +109,7 @@ class Progress:
     def admit(self, call: Call) -> None:
         """The call is known: its caller, its deadline, whether it streams."""
         self.call = call
+        self.method = "StreamChat" if call.request.stream else "Chat"
         if self.follower is not None:
             self.follower.admitted(call)
         self.admitted(call)
@@ -119,7 +128,7 @@ class Progress:
 
     def queued(self, place: Callable[[], Place]) -> None:
         if self._queued_at is None:
-            self._queued_at = self._clock()
+            self._queued_at = self.clock()
         self.phase = "queued"
         if self.follower is not None:
             self.follower.queued()
@@ -127,7 +136,7 @@ class Progress:
             self.on_queued(place)
 
     def attempt_started(self) -> None:
-        now = self._clock()
+        now = self.clock()
         if self._queued_at is not None:
             self.queue_wait += now - self._queued_at
             self._queued_at = None
@@ -142,7 +151,7 @@ class Progress:
     def attempt_ended(self, error: HeadgateError | None) -> None:
         self.last_error = error
         if self._attempt_at is not None:
-            self.upstream_time += self._clock() - self._attempt_at
+            self.upstream_time += self.clock() - self._attempt_at
             self._attempt_at = None
         if isinstance(error, UpstreamError) and error.status is not None:
             self.failed_status = error.status
@@ -152,41 +161,22 @@ class Progress:
     def delta_sent(self, count: int = 1) -> None:  # noqa: ARG002 - for those who count
         """Content went out, `count` upstream deltas in one write."""
         if self.time_to_first_delta is None:
-            self.time_to_first_delta = self._clock() - self.started
+            self.time_to_first_delta = self.clock() - self.started
             self.phase = "streaming"
             if self.follower is not None:
                 self.follower.first_delta()
 
     def upstream_so_far(self) -> float:
         """As `upstream_time`, with the attempt that is still running."""
-        running = 0.0 if self._attempt_at is None else self._clock() - self._attempt_at
+        running = 0.0 if self._attempt_at is None else self.clock() - self._attempt_at
         return self.upstream_time + running
 
     def queued_so_far(self) -> float:
         """As `queue_wait`, with the wait that is not over."""
-        waiting = 0.0 if self._queued_at is None else self._clock() - self._queued_at
+        waiting = 0.0 if self._queued_at is None else self.clock() - self._queued_at
         return self.queue_wait + waiting
 
     def overhead(self) -> float:
         """What the call took beyond its queueing and its attempts."""
-        total = self._clock() - self.started
+        total = self.clock() - self.started
         return max(0.0, total - self.queued_so_far() - self.upstream_so_far())
-
-
-class Watch(Protocol):
-    """Makes the Progress of each call of a face, and sees how the call ends."""
-
-    def __call__(self, face: str, method: str = "unknown") -> AbstractContextManager[Progress]:
-        """Around one call, from its first byte to its last; its errors pass through.
-
-        Args:
-            face: grpc or http.
-            method: Chat or StreamChat, where that is known already.
-        """
-        ...
-
-
-@contextmanager
-def unwatched(face: str, method: str = "unknown") -> Iterator[Progress]:  # noqa: ARG001 - a Watch
-    """A Watch that nobody reads."""
-    yield Progress(time.monotonic)

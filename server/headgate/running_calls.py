@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+from headgate.timer import Timer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
 # How long calls that were cut may take to say so.
 _LAST_WORDS = 1.0
@@ -33,27 +34,19 @@ class RunningCalls:
     def __init__(self) -> None:
         self.closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._clocks: set[asyncio.Timeout] = set()
-        self._writing: set[asyncio.Future[None]] = set()
+        self._timers: set[Timer] = set()
+        self._writing: set[asyncio.Task[Any]] = set()
         self._cut = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The current task is a call, from its first byte to its last."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - handlers run in tasks
-        self._tasks.add(task)
-        try:
-            yield
-        finally:
-            self._tasks.discard(task)
+    def running(self) -> _Running:
+        """The current task is a call, from its first byte to its last: a context."""
+        return _Running(self._tasks)
 
-    @asynccontextmanager
-    async def in_time(self, deadline: float) -> AsyncIterator[None]:
-        """Bound what follows.
+    def in_time(self, deadline: float) -> _InTime:
+        """Bound what follows: a context.
 
         Args:
             deadline: on the event loop's clock; inf means none.
@@ -61,35 +54,18 @@ class RunningCalls:
         Raises:
             OutOfTime: the deadline passed, or `finish` cut the call.
         """
-        clock = asyncio.timeout_at(None if math.isinf(deadline) else deadline)
-        try:
-            async with clock:
-                self._clocks.add(clock)
-                yield
-        except TimeoutError:
-            if not clock.expired():
-                raise
-            raise OutOfTime(cut=self._cut) from None
-        finally:
-            self._clocks.discard(clock)
+        return _InTime(self._timers, deadline, self._was_cut)
 
     def follow(self) -> None:
         """This task's RPC is over when its status is written, behind all that is to be read first.
 
         Its handler ends before that, and a slow reader would lose what is on the way.
         """
-        over = asyncio.get_running_loop().create_future()
-        self._writing.add(over)
-        over.add_done_callback(self._writing.discard)
-
-        def done(_: object) -> None:
-            if not over.done():
-                over.set_result(None)
-
         # Not by way of the context, which would keep such a callback, and by it the call, for
         # itself: gRPC would count the call as a running one until the next collection.
         if (task := asyncio.current_task()) is not None:
-            task.add_done_callback(done)
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
 
     async def finish(self, grace: float) -> None:
         """Wait for the calls for `grace` seconds, then cut those that still run."""
@@ -97,15 +73,64 @@ class RunningCalls:
         self.closed = True
         await self._wait(grace)
         self._cut = True
-        now = asyncio.get_running_loop().time()
-        for clock in self._clocks:
-            if not clock.expired():
-                clock.reschedule(now)
+        for timer in self._timers:
+            timer.cut()
         await self._wait(_LAST_WORDS)
         if self._writing:
             left = max(_LAST_WORDS, over - asyncio.get_running_loop().time())
             await asyncio.wait(set(self._writing), timeout=None if left == math.inf else left)
 
+    def _was_cut(self) -> bool:
+        return self._cut
+
     async def _wait(self, seconds: float) -> None:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=None if seconds == math.inf else seconds)
+
+
+class _Running:
+    """See `RunningCalls.running`."""
+
+    __slots__ = ("_task", "_tasks")
+
+    def __init__(self, tasks: set[asyncio.Task[Any]]) -> None:
+        self._tasks = tasks
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - handlers run in tasks
+        self._task = task
+        self._tasks.add(task)
+
+    def __exit__(self, *_: object) -> None:
+        self._tasks.discard(self._task)
+
+
+class _InTime:
+    """See `RunningCalls.in_time`."""
+
+    __slots__ = ("_deadline", "_timer", "_timers", "_was_cut")
+
+    def __init__(self, timers: set[Timer], deadline: float, was_cut: Callable[[], bool]) -> None:
+        self._timers = timers
+        self._deadline = deadline
+        self._was_cut = was_cut
+        self._timer = Timer()
+
+    def __enter__(self) -> None:
+        self._timer.until(self._deadline).__enter__()
+        self._timers.add(self._timer)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timers.discard(self._timer)
+        try:
+            self._timer.__exit__(kind, error, traceback)
+        except TimeoutError:
+            raise OutOfTime(cut=self._was_cut()) from None
+        finally:
+            self._timer.close()

@@ -30,10 +30,19 @@ class Timer:
 
     def limit(self, seconds: float) -> Self:
         """Start the clock for the block that follows, or anew inside of it; inf: no limit."""
-        self._until = self._loop.time() + seconds
+        return self.until(self._loop.time() + seconds)
+
+    def until(self, instant: float) -> Self:
+        """As `limit`, by the event loop's clock."""
+        self._until = instant
         if self._task is not None:
             self._arm_if_needed()
         return self
+
+    def cut(self) -> None:
+        """The time of the block that runs is over now."""
+        if not self._expired:
+            self.limit(0)
 
     def close(self) -> None:
         """Drop the handle; the timer is not used again."""

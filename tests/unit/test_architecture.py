@@ -19,9 +19,9 @@ LAYERS = {
     "translation": "translate split tool_calls extra merge reply",
     "doors": "retry callers throttle join redis_ledger http_upstream",
     "calls": "progress request_id intake identity running_calls hold answer security",
-    "statuses": "status rich_status guard",
+    "statuses": "status rich_status guard ending watch",
     "faces": "notices event_stream grpc_face health reflection channelz http_rules http_face",
-    "telemetry": "telemetry ending logs tracing record",
+    "telemetry": "telemetry logs tracing record",
     "composition": "collector poller signals listen service_manager shared_schedule corridor"
     " gateway reload sandbox server workers demo",
     "command line": "settings_doc flags cli __main__",

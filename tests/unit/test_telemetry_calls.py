@@ -26,6 +26,7 @@ from headgate.guard import PeerGone
 from headgate.telemetry.calls import CallMeter
 from headgate.telemetry.samples import exposition, families_of
 from headgate.upstream import Call
+from headgate.watch import Watching
 from support.scrape import Scrape
 
 ENDINGS: list[tuple[BaseException | None, str, str]] = [
@@ -66,7 +67,7 @@ def test_how_the_block_ends_is_how_the_call_ends(
     metered = Metered("anna")
 
     def run() -> None:
-        with metered.meter.watch("grpc", "StreamChat") as progress:
+        with Watching(metered.meter, "grpc", "StreamChat") as progress:
             progress.caller = "anna"
             progress.admit(call())
             metered.now += 2
@@ -89,7 +90,7 @@ def test_how_the_block_ends_is_how_the_call_ends(
 def test_only_what_we_refuse_is_a_refusal(error: HeadgateError) -> None:
     """An upstream's failure is none."""
     metered = Metered()
-    with pytest.raises(HeadgateError), metered.meter.watch("grpc", "Chat"):
+    with pytest.raises(HeadgateError), Watching(metered.meter, "grpc", "Chat"):
         raise error
     refused = {} if isinstance(error, UpstreamUnavailable) else {error.reason.value: 1}
     assert metered.scrape().by("headgate_refusals_total", "reason") == refused
@@ -106,7 +107,7 @@ async def test_a_cancelled_call_whose_time_was_over_met_its_deadline(
     metered, inside = Metered(), asyncio.Event()
 
     async def run() -> None:
-        with metered.meter.watch("grpc", "Chat") as progress:
+        with Watching(metered.meter, "grpc", "Chat") as progress:
             progress.admit(call(stream=False, deadline=110.0))
             inside.set()
             await asyncio.Event().wait()
@@ -122,7 +123,7 @@ async def test_a_cancelled_call_whose_time_was_over_met_its_deadline(
 async def test_a_cancellation_that_nobody_asked_for_is_our_fault() -> None:
     """The guard answers INTERNAL, and so it is counted."""
     metered = Metered()
-    with pytest.raises(asyncio.CancelledError), metered.meter.watch("grpc", "Chat"):
+    with pytest.raises(asyncio.CancelledError), Watching(metered.meter, "grpc", "Chat"):
         raise asyncio.CancelledError
     assert metered.scrape().by("headgate_rpcs_total", "code") == {"INTERNAL": 1}
 
@@ -130,7 +131,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_our_fault() -> None:
 def test_running_calls_and_open_streams_are_seen_while_they_run() -> None:
     """A call that waits for nothing but its caller's credentials is no stream yet."""
     metered = Metered()
-    with metered.meter.watch("http") as progress:
+    with Watching(metered.meter, "http") as progress:
         assert metered.scrape().by("headgate_calls_running", "face") == {"http": 1}
         assert metered.scrape().total("headgate_streams_open") == 0
         progress.admit(call())
@@ -142,7 +143,7 @@ def test_running_calls_and_open_streams_are_seen_while_they_run() -> None:
 def test_deltas_are_counted_as_the_upstream_sent_them_and_gaps_between_writes() -> None:
     """Three writes with five deltas have two gaps; the first delta has a figure of its own."""
     metered = Metered()
-    with metered.meter.watch("grpc", "StreamChat") as progress:
+    with Watching(metered.meter, "grpc", "StreamChat") as progress:
         for pause, count in ((0.5, 1), (0.02, 3), (4.0, 1)):
             metered.now += pause
             progress.delta_sent(count)
@@ -158,7 +159,7 @@ def test_a_call_that_was_retried_says_nothing_of_our_own_part() -> None:
     """Its backoff would count as our work."""
     metered = Metered()
     for attempts in (1, 2):
-        with metered.meter.watch("grpc", "Chat") as progress:
+        with Watching(metered.meter, "grpc", "Chat") as progress:
             for _ in range(attempts):
                 progress.attempt_started()
                 metered.now += 1
@@ -172,7 +173,7 @@ def test_a_call_that_was_made_before_is_counted_by_who_says_so() -> None:
     """A mesh's word goes first, as in the budget; a call that says nothing is none."""
     metered = Metered()
     for client, mesh in ((0, 0), (2, 0), (0, 1), (1, 1)):
-        with metered.meter.watch("grpc", "Chat") as progress:
+        with Watching(metered.meter, "grpc", "Chat") as progress:
             progress.admit(call(prior_attempts=client, mesh_attempts=mesh))
     assert metered.scrape().by("headgate_client_retries_total", "by") == {"client": 1, "mesh": 2}
 
@@ -182,7 +183,7 @@ def test_callers_that_nobody_configured_share_one_label(names: list[str]) -> Non
     """Whatever they call themselves, their texts are nowhere."""
     metered = Metered("anna", "bert")
     for name in [*names, "anna"]:
-        with metered.meter.watch("grpc", "Chat") as progress:
+        with Watching(metered.meter, "grpc", "Chat") as progress:
             progress.caller = name
     said = metered.scrape().by("headgate_caller_rpcs_total", "caller")
     assert said.keys() <= {"anna", "bert", "other"}

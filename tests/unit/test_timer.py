@@ -153,3 +153,48 @@ async def test_closed_nothing_fires() -> None:
     assert handle is not None
     timer.close()
     assert handle.cancelled()
+
+
+async def test_an_instant_may_be_given_in_place_of_seconds() -> None:
+    """By the event loop's clock; one that has passed ends the first await."""
+    timer = Timer()
+    now = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError), timer.until(now - 1):
+        await asyncio.Event().wait()
+    timer.close()
+
+
+async def test_a_cut_ends_the_block_that_runs_and_no_other() -> None:
+    """Whatever time it had left."""
+    timer = Timer()
+
+    async def work() -> None:
+        with timer.limit(3600):
+            timer.cut()
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await work()
+    with timer.limit(3600):
+        await asyncio.sleep(0.005)
+    timer.close()
+
+
+async def test_a_cut_behind_the_end_of_the_time_cancels_no_second_time() -> None:
+    """Who cleans up is left in peace, and the task is not cancelled for good."""
+    timer = Timer()
+
+    async def work() -> None:
+        with timer.limit(0.001):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                timer.cut()
+                await asyncio.sleep(0.005)
+
+    with pytest.raises(TimeoutError):
+        await work()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    timer.close()

@@ -30,6 +30,7 @@ from headgate.http_face.translate import Answer, EventMaker, completion
 from headgate.intake import KEY_HEADER
 from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.upstream import Chunk, extend
+from headgate.watch import Watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
     from headgate.http_face.cors import Cors
     from headgate.http_face.options import HttpOptions
     from headgate.intake import Intake
-    from headgate.progress import Progress, Watch
+    from headgate.progress import Progress
     from headgate.security import Access
     from headgate.upstream import Call, Upstream
+    from headgate.watch import Watch
 
 _log = structlog.get_logger("headgate")
 _OTHER_MEDIA = ("multipart/", "application/x-www-form-urlencoded")
@@ -83,7 +85,7 @@ class HttpChat:
         self, request: web.Request, dialect: Dialect, stream: EventStream
     ) -> web.StreamResponse:
         try:
-            with self._watch("http") as progress:
+            with Watching(self._watch, "http") as progress:
                 progress.entered(request_id(), request.headers, request.path)
                 return await self._answer(request, dialect, stream, progress)
         except (web.HTTPException, PeerGone):
@@ -108,7 +110,7 @@ class HttpChat:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(self._options.default_deadline, self._options.max_deadline)
         try:
-            async with self.calls.in_time(deadline):
+            with self.calls.in_time(deadline):
                 self._guard(request)
                 caller = progress.caller = await caller_of(request, self._access)
                 body = await self._read(request, dialect)

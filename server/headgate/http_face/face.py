@@ -22,17 +22,17 @@ from headgate.http_face.errors import error_response, json_response
 from headgate.http_face.middleware import Handler, named, refusals_as_json, request_id, server_log
 from headgate.http_face.options import HttpOptions
 from headgate.http_face.site import Site
-from headgate.progress import unwatched
+from headgate.watch import Unwatched
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
     from headgate.intake import Intake
-    from headgate.progress import Watch
     from headgate.running_calls import RunningCalls
     from headgate.security import Access
     from headgate.upstream import Upstream
+    from headgate.watch import Watch
 
 # Calls have had their grace by then; this is for what else a connection may still be doing.
 _CLOSING_TIMEOUT = 1.0
@@ -64,7 +64,7 @@ class HttpFace:
         access: Access,
         options: HttpOptions | None = None,
         jitter: Callable[[], float] = random.random,
-        watch: Watch = unwatched,
+        watch: Watch | None = None,
         unknown: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._unknown = unknown
@@ -79,7 +79,7 @@ class HttpFace:
             options=self._options,
             cors=self._cors,
             jitter=jitter,
-            watch=watch,
+            watch=watch or Unwatched(),
         )
         self.address = ""
         self._leaving = False

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from headgate.ending import NOT_THERE, ending_of, http_status
+from headgate.ending import NOT_THERE, http_status
 from headgate.errors import Reason
 from headgate.identity import LOCAL
 from headgate.logs.repeats import CALL, Repeats
 from headgate.security.peer import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from headgate import wire
     from headgate.config import LogSettings
     from headgate.ending import Ending
-    from headgate.progress import Progress, Watch
+    from headgate.progress import Progress
+    from headgate.watch import Watch
 
 UNKNOWN = "unknown call"
 MAX_LABELS = 16
@@ -62,19 +61,7 @@ class AccessLog:
 
     def around(self, inner: Watch) -> Watch:
         """The Watch that also writes the line."""
-
-        @contextmanager
-        def watch(face: str, method: str = "unknown") -> Iterator[Progress]:
-            began = time.monotonic()
-            with inner(face, method) as progress:
-                try:
-                    yield progress
-                except BaseException as error:
-                    self._end(face, method, progress, error, began)
-                    raise
-                self._end(face, method, progress, None, began)
-
-        return watch
+        return _Lined(inner, self)
 
     def unknown(self, face: str, method: str, request_id: str) -> None:
         """A stranger asked for something that there is not."""
@@ -87,37 +74,27 @@ class AccessLog:
             }
             _log.info(UNKNOWN, face=face, **facts, **_counted(left_out))
 
-    def _end(
-        self,
-        face: str,
-        method: str,
-        progress: Progress,
-        error: BaseException | None,
-        began: float,
-    ) -> None:
-        now = time.monotonic()
-        ending = ending_of(error, progress.call, now)
+    def tell(self, progress: Progress, ending: Ending) -> None:
+        """The call is over."""
         if not self._on or (self._errors_only and ending.ok):
             return
         left_out: int | None = 0
         if ending.reason == Reason.UNAUTHENTICATED:
             left_out = self._strangers.due(ending.reason)
         if left_out is not None:
-            facts = self._facts(face, method, progress, ending) | _figures(progress, now - began)
+            facts = self._facts(progress, ending) | _figures(progress)
             known = {name: fact for name, fact in facts.items() if fact is not None}
             self._later(partial(_level(ending), CALL, **known, **_counted(left_out)))
 
-    def _facts(self, face: str, method: str, progress: Progress, ending: Ending) -> dict[str, Any]:
+    def _facts(self, progress: Progress, ending: Ending) -> dict[str, Any]:
         call, head = progress.call, progress.head
-        if call is not None:
-            method = "StreamChat" if call.request.stream else "Chat"
         return {
-            "face": face,
-            "method": method,
+            "face": progress.face,
+            "method": progress.method,
             "path": progress.path or None,
             "code": ending.code,
             "reason": ending.reason or None,
-            "http_status": http_status(ending, progress) if face == "http" else None,
+            "http_status": http_status(ending, progress) if progress.face == "http" else None,
             "upstream_status": progress.failed_status,
             "request_id": progress.request_id,
             "caller": self._caller(progress.caller),
@@ -130,6 +107,19 @@ class AccessLog:
         if not caller or self._addresses:
             return caller or None
         return name_or_class(caller)
+
+
+class _Lined:
+    """A Watch; see `AccessLog`."""
+
+    def __init__(self, inner: Watch, log: AccessLog) -> None:
+        self._inner = inner
+        self._log = log
+        self.begin = inner.begin
+
+    def end(self, progress: Progress, ending: Ending) -> None:
+        self._log.tell(progress, ending)
+        self._inner.end(progress, ending)
 
 
 @lru_cache(maxsize=1024)
@@ -162,12 +152,12 @@ def tokens_of(usage: wire.Usage | None) -> dict[str, int | None]:
     }
 
 
-def _figures(progress: Progress, seconds: float) -> dict[str, Any]:
+def _figures(progress: Progress) -> dict[str, Any]:
     """Times in seconds."""
     first = progress.time_to_first_delta
     return {
         "attempts": progress.attempts,
-        "seconds": round(seconds, 4),
+        "seconds": round(progress.clock() - progress.started, 4),
         "queue_seconds": round(progress.queued_so_far(), 4),
         "upstream_seconds": round(progress.upstream_so_far(), 4),
         "overhead_seconds": round(progress.overhead(), 4),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Numbers
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-from headgate.ending import NOT_THERE, ending_of
+from headgate.ending import NOT_THERE
 from headgate.errors import Refused
 from headgate.progress import Progress
 from headgate.telemetry import buckets
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
+    from headgate.ending import Ending
     from headgate.upstream import Call, Place
 
 OTHER = "other"
@@ -142,7 +142,8 @@ class CallMeter:
         self.running: Numbers[str] = Numbers()
         for who in ("client", "mesh"):
             self._repeated(who)
-        for reason in (kind.reason.value for kind in Refused.__subclasses__()):
+        self._refused = {kind.reason.value for kind in Refused.__subclasses__()}
+        for reason in sorted(self._refused):
             self._refusals(reason)
         registry.register(self)
 
@@ -158,24 +159,31 @@ class CallMeter:
         """The caller's own name, if the configuration has it."""
         return caller if caller in self._callers else OTHER
 
-    @contextmanager
-    def watch(self, face: str, method: str = "unknown") -> Iterator[Progress]:
-        """Follow one call while the block runs; how the block ends is how the call ends.
-
-        Args:
-            face: grpc or http.
-            method: Chat or StreamChat, where that is known before the call is admitted.
-        """
+    def begin(self, face: str, method: str = "unknown") -> Progress:
+        """Follow a call; see `Watch`."""
         deltas = self._deltas.get(face) or self._deltas.setdefault(face, Deltas())
-        progress = MeteredProgress(self, face, method, deltas, self._clock)
+        progress = MeteredProgress(self, deltas, self._clock, face, method)
         self.running["calls"] += 1
         self._running(face).inc()
-        try:
-            yield progress
-        except BaseException as error:
-            self._end(progress, error)
-            raise
-        self._end(progress, None)
+        return progress
+
+    def end(self, progress: Progress, ending: Ending) -> None:
+        """Count the call, by how it ended."""
+        face, method = progress.face, progress.method
+        self._rpcs(face, method, ending.code, ending.reason or NONE).inc()
+        self._caller_rpcs(self.caller_label(progress.caller), ending.code).inc()
+        self._duration(face, method).observe(self._clock() - progress.started)
+        if ending.reason in self._refused:
+            self._refusals(ending.reason).inc()
+        if ending.ok and progress.attempts == 1:
+            self._overhead.observe(progress.overhead())
+        if isinstance(progress, MeteredProgress):
+            progress.wait(now=False)
+            if progress.streams:
+                self.running["streams"] -= 1
+                self._streams(face).dec()
+        self.running["calls"] -= 1
+        self._running(face).dec()
 
     def admitted(self, progress: MeteredProgress, call: Call) -> None:
         """The call is known."""
@@ -215,29 +223,11 @@ class CallMeter:
             gaps.add_metric([face], deltas.gaps.buckets, deltas.gaps.sum)
         yield from (sent, gaps)
 
-    def _end(self, progress: MeteredProgress, error: BaseException | None) -> None:
-        face, method = progress.face, progress.method
-        ending = ending_of(error, progress.call, self._clock())
-        self._rpcs(face, method, ending.code, ending.reason or NONE).inc()
-        self._caller_rpcs(self.caller_label(progress.caller), ending.code).inc()
-        self._duration(face, method).observe(self._clock() - progress.started)
-        if isinstance(error, Refused):
-            self._refusals(ending.reason).inc()
-        if ending.ok and progress.attempts == 1:
-            self._overhead.observe(progress.overhead())
-        progress.wait(now=False)
-        self.running["calls"] -= 1
-        self._running(face).dec()
-        if progress.streams:
-            self.running["streams"] -= 1
-            self._streams(face).dec()
-
 
 class MeteredProgress(Progress):
     """A Progress that adds to the counts.
 
     Attributes:
-        face, method: the labels of the call.
         streams: it is counted among the open streams.
         waits: it is counted among the waiting calls.
     """
@@ -245,14 +235,12 @@ class MeteredProgress(Progress):
     def __init__(
         self,
         meter: CallMeter,
-        face: str,
-        method: str,
         deltas: Deltas,
         clock: Callable[[], float],
+        face: str,
+        method: str,
     ) -> None:
-        super().__init__(clock)
-        self.face = face
-        self.method = method
+        super().__init__(clock, face, method)
         self.streams = False
         self.waits = False
         self._meter = meter
@@ -260,7 +248,6 @@ class MeteredProgress(Progress):
         self._sent_at: float | None = None
 
     def admitted(self, call: Call) -> None:
-        self.method = "StreamChat" if call.request.stream else "Chat"
         self.streams = bool(call.request.stream)
         self._meter.admitted(self, call)
 
@@ -279,7 +266,7 @@ class MeteredProgress(Progress):
             self._meter.waits(self)
 
     def delta_sent(self, count: int = 1) -> None:
-        now = self._clock()
+        now = self.clock()
         if self._sent_at is None:
             super().delta_sent(count)
             self._meter.first_delta(self)

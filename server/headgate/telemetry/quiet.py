@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.http_upstream.report import unheard
-from headgate.progress import unwatched
 from headgate.throttle.turnstile import Turnstile
+from headgate.watch import Unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headgate.budget import RetryBudget
     from headgate.http_upstream import AttemptReport
-    from headgate.progress import Watch
     from headgate.telemetry.family import Family
     from headgate.telemetry.house import Limits
     from headgate.telemetry.state import State
     from headgate.telemetry.store import StoreWatch
     from headgate.throttle.throttle import Throttle
     from headgate.upstream import Upstream
+    from headgate.watch import Watch
 
 
 class Quiet:
@@ -28,7 +28,7 @@ class Quiet:
     @property
     def watch(self) -> Watch:
         """For the faces."""
-        return unwatched
+        return Unwatched()
 
     @property
     def hear(self) -> Callable[[AttemptReport], None]:

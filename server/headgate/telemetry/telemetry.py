@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from headgate.budget import RetryBudget
     from headgate.http_upstream import AttemptReport
-    from headgate.progress import Watch
     from headgate.telemetry.family import Family
     from headgate.telemetry.house import Limits
     from headgate.telemetry.state import State
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from headgate.throttle.throttle import Throttle
     from headgate.throttle.turnstile import Turnstile
     from headgate.upstream import Call, Chunk, Upstream
+    from headgate.watch import Watch
 
 
 class Telemetry(Quiet):
@@ -57,7 +57,7 @@ class Telemetry(Quiet):
 
     @property
     def watch(self) -> Watch:
-        return self._calls.watch
+        return self._calls
 
     @property
     def hear(self) -> Callable[[AttemptReport], None]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from headgate.errors import HeadgateError
-    from headgate.progress import Progress, Watch
+    from headgate.progress import Progress
     from headgate.upstream import Call
+    from headgate.watch import Watch
 
 PARENT, STATE, BAGGAGE = "traceparent", "tracestate", "baggage"
 # Trace Context, section 3.2.2; later versions may go on after a dash.
@@ -61,19 +61,24 @@ class Onward:
 
     def around(self, inner: Watch) -> Watch:
         """The Watch that also does this."""
-        return self._following(inner) if self.kinds else inner
+        return _Following(inner, self.kinds) if self.kinds else inner
 
     async def aclose(self) -> None:
         """Send what is still to be sent, within a few seconds."""
 
-    def _following(self, inner: Watch) -> Watch:
-        @contextmanager
-        def watch(face: str, method: str = "unknown") -> Iterator[Progress]:
-            with inner(face, method) as progress:
-                progress.follower = _PassedOn(self.kinds)
-                yield progress
 
-        return watch
+class _Following:
+    """A Watch; see `Onward`."""
+
+    def __init__(self, inner: Watch, kinds: Collection[str]) -> None:
+        self._kinds = kinds
+        self._inner = inner
+        self.end = inner.end
+
+    def begin(self, face: str, method: str = "unknown") -> Progress:
+        progress = self._inner.begin(face, method)
+        progress.follower = _PassedOn(self._kinds)
+        return progress
 
 
 class _PassedOn:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from headgate.ending import ending_of
 from headgate.tracing.onward import Onward
 from headgate.tracing.pipeline import Pipeline
 from headgate.tracing.spans import CallSpans, Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from headgate.config import Settings
-    from headgate.progress import Progress, Watch
+    from headgate.ending import Ending
+    from headgate.progress import Progress
+    from headgate.watch import Watch
 
 
 class Traced(Onward):
@@ -36,21 +33,26 @@ class Traced(Onward):
 
     def around(self, inner: Watch) -> Watch:
         """The Watch that also makes spans."""
-
-        @contextmanager
-        def watch(face: str, method: str = "unknown") -> Iterator[Progress]:
-            with inner(face, method) as progress:
-                spans = CallSpans(self._studio, progress, face, method)
-                progress.follower = spans
-                try:
-                    yield progress
-                except BaseException as error:
-                    spans.end(ending_of(error, progress.call, time.monotonic()))
-                    raise
-                spans.end(ending_of(None, progress.call, time.monotonic()))
-
-        return watch
+        return _Spanned(inner, self._studio)
 
     async def aclose(self) -> None:
         """Send the last spans, within a few seconds."""
         await self._pipeline.aclose()
+
+
+class _Spanned:
+    """A Watch; see `Traced`."""
+
+    def __init__(self, inner: Watch, studio: Studio) -> None:
+        self._inner = inner
+        self._studio = studio
+
+    def begin(self, face: str, method: str = "unknown") -> Progress:
+        progress = self._inner.begin(face, method)
+        progress.follower = CallSpans(self._studio, progress, face, method)
+        return progress
+
+    def end(self, progress: Progress, ending: Ending) -> None:
+        if isinstance(progress.follower, CallSpans):
+            progress.follower.end(ending)
+        self._inner.end(progress, ending)

@@ -202,12 +202,12 @@ def gateway_info(progress: Progress, *, system_prompt_applied: bool) -> pb.Gatew
 
 
 def duration(seconds: float) -> Duration:
-    message = Duration()
-    message.FromNanoseconds(round(seconds * 1e9))
-    return message
+    """Of 0 or more seconds."""
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=nanos)
 
 
 def timestamp(seconds: float) -> Timestamp:
-    message = Timestamp()
-    message.FromNanoseconds(round(seconds * 1e9))
-    return message
+    """Of seconds since the epoch."""
+    whole, nanos = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Timestamp(seconds=whole, nanos=nanos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,12 +20,15 @@ from headgate.write_ahead import WriteAhead
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from headgate.notices import Notices
     from headgate.outbox import Outbox
     from headgate.progress import Progress
     from headgate.upstream import Delta, Place
     from headgate.v1 import chat_pb2 as pb
+
+_SILENCE = nullcontext()
 
 
 class EventStream:
@@ -102,15 +105,15 @@ class EventStream:
         await self._write(event)
         await self._settle()
 
-    @asynccontextmanager
-    async def notifying(self) -> AsyncIterator[None]:
+    def notifying(self) -> AbstractAsyncContextManager[None]:
         """While the block runs, notices are sent when they are due."""
-        if self._notices is None:
-            yield
-            return
+        return _SILENCE if self._notices is None else self._notifying(self._notices)
+
+    @asynccontextmanager
+    async def _notifying(self, notices: Notices) -> AsyncIterator[None]:
         # Before the block runs: a call is most often queued before another task gets its turn.
-        wake = self._listen(self._notices)
-        notifier = asyncio.create_task(self._notify(self._notices, wake))
+        wake = self._listen(notices)
+        notifier = asyncio.create_task(self._notify(notices, wake))
         try:
             yield
         finally:

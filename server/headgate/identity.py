@@ -67,6 +67,7 @@ class Identity:
         return found
 
 
+@lru_cache(maxsize=1024)
 def address_name(address: str | None) -> str:
     """The identity of a caller that nothing is known of but its address.
 
@@ -80,6 +81,7 @@ def stated_name(headers: Mapping[str, str]) -> str:
     return headers.get(CALLER_HEADER, "").strip()[:MAX_NAME]
 
 
+@lru_cache(maxsize=1024)
 def peer_address(peer: str) -> str | None:
     """The IP address in gRPC's name of a peer, such as `ipv6:%5B::1%5D:50123`; None for others."""
     scheme, _, rest = unquote(peer).partition(":")

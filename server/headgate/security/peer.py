@@ -82,11 +82,11 @@ def grpc_peer(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
 
 def grpc_certificate_name(auth: Mapping[str, Iterable[bytes]]) -> str:
     """From what `ServicerContext.auth_context()` tells of the client's certificate."""
-    return certificate_name(
-        uris=_texts(auth.get("peer_uri", ())),
-        dns=_texts(auth.get("peer_dns", ())),
-        common_names=_texts(auth.get("x509_common_name", ())),
-    )
+    uris, dns = auth.get("peer_uri", ()), auth.get("peer_dns", ())
+    common_names = auth.get("x509_common_name", ())
+    if not (uris or dns or common_names):
+        return ""
+    return certificate_name(uris=_texts(uris), dns=_texts(dns), common_names=_texts(common_names))
 
 
 def _texts(values: Iterable[bytes]) -> list[str]:

@@ -36,9 +36,11 @@ class Patience(NamedTuple):
         waits: dict[str, float] | None = None,
     ) -> Patience:
         """The tightest of the deadline less a reserve (seconds), and named longest waits."""
-        limits = [cls(deadline - reserve, "the deadline")]
-        limits += [cls(now + seconds, name) for name, seconds in (waits or {}).items()]
-        return min(limits, key=lambda patience: patience.until)
+        until, limit = deadline - reserve, "the deadline"
+        for name, seconds in (waits or {}).items():
+            if now + seconds < until:
+                until, limit = now + seconds, name
+        return cls(until, limit)
 
 
 FOREVER = Patience()

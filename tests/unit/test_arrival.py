@@ -10,8 +10,8 @@ import pytest
 
 from support.arrival import listening
 
-CLOCKS = 1e-3
-"""Seconds that the wall clock and the monotonic one may differ by, read one after the other."""
+BUSY = 0.1
+"""Seconds before the machine accepts; half of it may pass inside the kernel, if others are busy."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells when bytes arrived")
@@ -20,8 +20,8 @@ def test_bytes_that_came_before_the_connection_was_accepted() -> None:
     with listening() as listener, socket.create_connection(listener.getsockname()) as client:
         client.sendall(b"x")
         here = time.monotonic()
-        time.sleep(10 * CLOCKS)  # the machine is busy
+        time.sleep(BUSY)
         accepted, _ = listener.accept()
         with accepted:
             accepted.recv(1)
-        assert accepted.arrived <= here + CLOCKS
+        assert accepted.arrived < here + BUSY / 2

@@ -19,6 +19,7 @@ from headgate.surrogates import HalfJoiner, parse_with_halves
 from headgate.tool_calls import ToolCallIndex
 from headgate.upstream import Chunk, Delta, Head, ToolCallPiece
 from headgate.upstream_status import error_in_body
+from headgate.validate import MAX_CHOICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,8 @@ class Reply:
         if said.tool_calls or len(content) > SURELY_SHORT:
             return None
         index = choice.index or 0
-        self._seen.add(index)
+        if index not in self._seen:
+            return None
         self.committed = True
         return Delta(index, content)
 
@@ -168,6 +170,8 @@ class Reply:
 
     def _choice(self, choice: wire.Choice, position: int, chunk: Chunk) -> None:
         index = position if choice.index is None else choice.index
+        if index not in self._seen and len(self._seen) >= MAX_CHOICES:
+            raise UpstreamProtocol(f"the upstream's answer has more than {MAX_CHOICES} choices")
         self._seen.add(index)
         said = choice.delta or choice.message
         if said is not None:

@@ -18,6 +18,7 @@ from headgate.errors import (
 from headgate.reply import Reply
 from headgate.sse import Event
 from headgate.upstream import Chunk, extend
+from headgate.validate import MAX_CHOICES
 from support.raw_upstream import completion, delta, finish
 
 
@@ -68,6 +69,26 @@ def test_finished_when_every_choice_seen_has_its_reason() -> None:
     assert reply.finished
     assert chunk.finishes == {1: "length"}
     reply.end()
+
+
+def test_more_choices_than_anybody_can_ask_for_are_no_answer() -> None:
+    """An upstream that names ever new ones would be remembered for each (promise 7)."""
+    reply = Reply()
+    feed(reply, *(delta("a", choice=index) for index in range(MAX_CHOICES)))
+    assert reply.failure is None
+
+    feed(reply, delta("b", choice=5), delta("c", choice=MAX_CHOICES))
+
+    assert reply.choices == MAX_CHOICES
+    with pytest.raises(UpstreamProtocol, match="more than 128 choices"):
+        reply.end()
+
+
+def test_a_whole_answer_has_no_more_choices_than_can_be_asked_for() -> None:
+    """Also where they are numbered by where they stand."""
+    choices = [{"message": {"content": "a"}, "finish_reason": "stop"}] * (MAX_CHOICES + 1)
+    with pytest.raises(UpstreamProtocol, match="more than 128 choices"):
+        Reply().feed_body(json.dumps({"choices": choices}).encode())
 
 
 def test_done_finishes_with_an_empty_word() -> None:

@@ -113,10 +113,17 @@ class EventStream:
     async def _notifying(self, notices: Notices) -> AsyncIterator[None]:
         # Before the block runs: a call is most often queued before another task gets its turn.
         wake = self._listen(notices)
-        notifier = asyncio.create_task(self._notify(notices, wake))
+        patience = Timer()
+        notifier = asyncio.create_task(self._notify(notices, wake, patience))
         try:
-            yield
+            with patience.limit(math.inf):
+                yield
+        except TimeoutError as error:
+            if not patience.expired:
+                raise
+            raise self._stalled() from error
         finally:
+            patience.close()
             notifier.cancel()
             await asyncio.wait({notifier})
             if not notifier.cancelled():
@@ -168,10 +175,13 @@ class EventStream:
             with self._timer.limit(self._stall):
                 yield
         except TimeoutError as error:
-            raise StreamInterrupted(
-                f"the reader took nothing for {self._stall:g} s (server.write_stall_timeout)",
-                cause="reader_stalled",
-            ) from error
+            raise self._stalled() from error
+
+    def _stalled(self) -> StreamInterrupted:
+        return StreamInterrupted(
+            f"the reader took nothing for {self._stall:g} s (server.write_stall_timeout)",
+            cause="reader_stalled",
+        )
 
     async def _put(self, event: pb.StreamChatResponse) -> None:
         try:
@@ -191,20 +201,28 @@ class EventStream:
         self._progress.on_attempt = notices.running
         return wake
 
-    async def _notify(self, notices: Notices, wake: asyncio.Event) -> None:
-        while True:
-            wake.clear()
-            await self._send_due(notices)
-            wait = notices.next_at() - self._clock()
-            if wait > 0:
-                await _wait(wake, wait)
+    async def _notify(self, notices: Notices, wake: asyncio.Event, call: Timer) -> None:
+        """Send notices; a reader that does not take one ends the call, which may write nothing."""
+        timer = Timer()
+        try:
+            while True:
+                wake.clear()
+                await self._send_due(notices, timer)
+                wait = notices.next_at() - self._clock()
+                if wait > 0:
+                    await _wait(wake, wait)
+        except TimeoutError:
+            call.cut()
+        finally:
+            timer.close()
 
-    async def _send_due(self, notices: Notices) -> None:
+    async def _send_due(self, notices: Notices, timer: Timer) -> None:
         """Decided under the lock, so that no notice comes behind the event that ends it."""
         async with self._lock:
             event = None if self._closed else notices.due(self._clock())
             if event is not None:
-                await self._put(event)
+                with timer.limit(self._stall):
+                    await self._put(event)
                 notices.sent(self._clock())
 
 

@@ -44,6 +44,11 @@ class Timer:
         if not self._expired:
             self.limit(0)
 
+    @property
+    def expired(self) -> bool:
+        """Whether the time of the latest block ran out."""
+        return self._expired
+
     def close(self) -> None:
         """Drop the handle; the timer is not used again."""
         if self._handle is not None:

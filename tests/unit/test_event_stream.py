@@ -56,7 +56,7 @@ def stream(
         cast("Context", reader),
         progress or Progress(time.monotonic),
         write_stall_timeout=10,
-        clock=time.monotonic,
+        clock=asyncio.get_running_loop().time,
         outbox=Outbox(),
         notices=notices,
     )
@@ -171,6 +171,42 @@ def test_a_reader_that_stalls_is_given_up(notices: bool) -> None:
         assert caught.value.metadata["cause"] == "reader_stalled"
         assert reader.got == ["started", ("a", 1), ("b", 2)]
         events.close()
+
+    run_virtually(main())
+
+
+def test_a_reader_that_stalls_is_given_up_while_the_upstream_is_silent() -> None:
+    """It takes not even a heartbeat, and nobody writes anything else."""
+
+    async def main() -> None:
+        reader, loop = Reader(), asyncio.get_running_loop()
+        events = stream(reader, Notices(loop.time(), queue_updates=False, heartbeat=5))
+
+        async def call() -> None:
+            async with events.notifying():
+                await events.send(chunk("a"))
+                reader.free.clear()
+                await asyncio.Event().wait()
+
+        began = loop.time()
+        with pytest.raises(StreamInterrupted) as caught:
+            await call()
+        assert caught.value.metadata["cause"] == "reader_stalled"
+        assert reader.got == ["started", ("a", 1), "heartbeat"]
+        assert loop.time() - began == pytest.approx(15, abs=0.1)
+        events.close()
+
+    run_virtually(main())
+
+
+def test_a_timeout_that_is_not_the_readers_comes_through() -> None:
+    """Whoever wants notices, too, hears of the fault that there was."""
+
+    async def main() -> None:
+        events = stream(Reader(), Notices(0.0, queue_updates=False, heartbeat=5))
+        with pytest.raises(TimeoutError, match="another"):
+            async with events.notifying():
+                raise TimeoutError("another")
 
     run_virtually(main())
 

@@ -52,17 +52,17 @@ class RetryDoor:
         self._draw = draw
 
     def open(self, call: Call) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
-        """See `Upstream`; an error of the body is never an attempt's failure.
-
-        Raises:
-            HeadgateError: of the latest attempt.
-        """
+        """See `Upstream`; an error of the body is never an attempt's failure."""
         return _Opening(self, call)
 
     async def enter(
         self, call: Call
     ) -> tuple[AbstractAsyncContextManager[AsyncIterator[Chunk]], AsyncIterator[Chunk]]:
-        """The first attempt that opens: its context, which is entered, and what is in it."""
+        """The first attempt that opens: its context, which is entered, and what is in it.
+
+        Raises:
+            HeadgateError: of the latest attempt.
+        """
         self._count(call)
         failure: HeadgateError | None = None
         while True:
@@ -73,11 +73,11 @@ class RetryDoor:
                 # A retry that gets no slot in time: the caller hears why it was needed.
                 raise failure or refusal from refusal.__cause__
             except HeadgateError as error:
-                failure = error
                 delay = self._delay_before_next(call, error)
                 if delay is None:
                     self._note_the_end(error)
                     raise
+                failure = error.with_traceback(None)  # which holds this frame, and so the call
             else:
                 call.forget_prompt()
                 return way, chunks

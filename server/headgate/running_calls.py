@@ -127,10 +127,12 @@ class _InTime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timers.discard(self._timer)
+        timer = self._timer
+        self._timers.discard(timer)
+        timer.close()
         try:
-            self._timer.__exit__(kind, error, traceback)
+            timer.__exit__(kind, error, traceback)
         except TimeoutError:
             raise OutOfTime(cut=self._was_cut()) from None
-        finally:
-            self._timer.close()
+        if timer.expired and isinstance(error, TimeoutError):  # of what was cleaned up behind it
+            raise OutOfTime(cut=self._was_cut()) from error

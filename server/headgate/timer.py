@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
+RESOLUTION = 0.001
+"""Seconds: uvloop's clock and timers know whole milliseconds, and a handle may come that early."""
+
 
 class Timer:
     """Bounds each of many awaits; starting and stopping it costs one look at the clock.
@@ -24,6 +27,7 @@ class Timer:
         self._loop = asyncio.get_running_loop()
         self._until = math.inf
         self._handle: asyncio.TimerHandle | None = None
+        self._fires_at = math.inf  # uvloop's handles cannot always say it
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._expired = False
@@ -40,8 +44,8 @@ class Timer:
         return self
 
     def cut(self) -> None:
-        """The time of the block that runs is over now."""
-        if not self._expired:
+        """The time of the block that runs is over now; without a block nothing happens."""
+        if self._task is not None and not self._expired:
             self.limit(0)
 
     @property
@@ -78,18 +82,19 @@ class Timer:
             raise TimeoutError from error
 
     def _arm_if_needed(self) -> None:
-        if self._until < math.inf and (self._handle is None or self._handle.when() > self._until):
+        if self._until < math.inf and (self._handle is None or self._fires_at > self._until):
             self._arm()
 
     def _arm(self) -> None:
         self.close()
+        self._fires_at = self._until
         self._handle = self._loop.call_at(self._until, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
         if self._task is None or self._until == math.inf:
             return
-        if self._loop.time() < self._until:
+        if self._loop.time() <= self._until - RESOLUTION:
             self._arm()
             return
         self._expired = True

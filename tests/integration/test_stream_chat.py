@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -121,7 +121,9 @@ def _holds(kept: object, prompt: str) -> bool:
     # `type`, because a dead proxy among all objects answers `isinstance` with an error.
     if type(kept) is wire.ChatRequest or type(kept) is pb.ChatRequest:
         return any(message.content == prompt for message in kept.messages)
-    return type(kept) is httpx.Request and prompt.encode() in kept.read()
+    if not issubclass(type(kept), httpx.Request):
+        return False
+    return prompt.encode() in cast("httpx.Request", kept).read()
 
 
 async def test_positions_rise_and_count_upstream_deltas() -> None:

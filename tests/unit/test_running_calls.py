@@ -6,6 +6,7 @@ import asyncio
 import math
 
 import pytest
+import uvloop
 
 from headgate.running_calls import OutOfTime, RunningCalls
 
@@ -65,3 +66,36 @@ async def test_a_stop_waits_until_the_statuses_are_written() -> None:
     written.set()
     await asyncio.wait_for(stop, 1)
     await task
+
+
+async def test_who_cleans_up_too_slowly_behind_the_deadline_met_the_deadline() -> None:
+    """Whatever timer of its own ended that."""
+    calls, loop = RunningCalls(), asyncio.get_running_loop()
+
+    async def work() -> None:
+        with calls.in_time(loop.time() + 0.001):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                async with asyncio.timeout(0.001):
+                    await asyncio.Event().wait()
+
+    with pytest.raises(OutOfTime):
+        await work()
+
+
+def test_a_stop_at_the_instant_of_a_deadline_cuts_the_others_all_the_same() -> None:
+    """On uvloop, whose clock knows milliseconds, that instant takes one."""
+
+    async def stop() -> list[str]:
+        calls, now = RunningCalls(), asyncio.get_running_loop().time()
+        tasks = [asyncio.create_task(call(calls, at)) for at in (math.inf, now + 0.0104, math.inf)]
+        await asyncio.sleep(0)
+        await calls.finish(0.010)
+        return [await task for task in tasks]
+
+    async def main() -> None:
+        for _ in range(20):
+            assert {*(await stop())} <= {"cut", "deadline"}
+
+    uvloop.run(main())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -24,6 +24,7 @@ from support.clockwork import NO_PACE, throttle
 from support.scripted_upstream import Scripted, opened
 
 if TYPE_CHECKING:
+    from headgate.upstream import Upstream
     from support.scripted_upstream import Step
 
 # Half of the longest wait: 2 s after the first attempt, 4 s after the second.
@@ -41,25 +42,27 @@ class Told(Turnstile):
         self.pauses.append(seconds)
 
 
+def door(inner: Upstream, turnstile: Turnstile) -> ThrottleDoor:
+    return ThrottleDoor(
+        inner, turnstile, CallersSettings(), max_wait=60, backoff=BACKOFF, draw=lambda: 0.5
+    )
+
+
+def call(attempt: int = 1) -> Call:
+    return Call(request=wire.ChatRequest(messages=[], stream=True), attempt=attempt)
+
+
 async def pauses(*steps: Step, attempt: int = 1) -> list[float]:
     """For how long an attempt closes the door whose answer goes through these steps."""
     turnstile = Told()
-    door = ThrottleDoor(
-        Scripted(list(steps)),
-        turnstile,
-        CallersSettings(),
-        max_wait=60,
-        backoff=BACKOFF,
-        draw=lambda: 0.5,
-    )
-    call = Call(request=wire.ChatRequest(messages=[], stream=True), attempt=attempt)
     with pytest.raises(HeadgateError):
-        await _read(door, call)
+        await _read(door(Scripted(list(steps)), turnstile), call(attempt))
+    assert turnstile.throttle.in_flight == 0
     return turnstile.pauses
 
 
-async def _read(door: ThrottleDoor, call: Call) -> None:
-    async with door.open(call) as chunks:
+async def _read(way: ThrottleDoor, call: Call) -> None:
+    async with way.open(call) as chunks:
         async for _ in chunks:
             pass
 
@@ -101,3 +104,30 @@ async def test_other_faults_close_nothing(begun: bool) -> None:
     fault = UpstreamUnavailable("503", retry_after=7.0)
     steps: list[Step] = [opened("a"), interrupted_by(fault)] if begun else [fault]
     assert await pauses(*steps) == []
+
+
+async def test_a_429_of_somebody_elses_is_no_word_of_this_upstream() -> None:
+    """What fails inside the body is not this attempt, whatever it is called."""
+    turnstile = Told()
+
+    async def work() -> None:
+        async with door(Scripted([opened("a")]), turnstile).open(call()):
+            raise UpstreamLimit("another upstream's", retry_after=7.0)
+
+    with pytest.raises(UpstreamLimit):
+        await work()
+    assert turnstile.pauses == []
+    assert turnstile.throttle.in_flight == 0
+
+
+async def test_an_upstream_that_cannot_even_be_asked_keeps_no_slot() -> None:
+    """As one whose opening fails later."""
+
+    class Broken:
+        def open(self, call: Call) -> NoReturn:  # noqa: ARG002 - a door's
+            raise RuntimeError("no")
+
+    turnstile = Told()
+    with pytest.raises(RuntimeError):
+        await _read(door(Broken(), turnstile), call())
+    assert turnstile.throttle.in_flight == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
+import uvloop
 
 from headgate.timer import Timer
 
@@ -164,6 +166,46 @@ async def test_an_instant_may_be_given_in_place_of_seconds() -> None:
     timer.close()
 
 
+def test_uvloops_handles_cannot_say_when_they_fire() -> None:
+    """A delay that it rounds to nothing has one without an instant."""
+
+    async def main() -> None:
+        timer = Timer()
+        with timer.limit(0.0003):
+            timer.limit(math.inf)
+            timer.limit(60)
+            await asyncio.sleep(0.005)
+        timer.close()
+
+    uvloop.run(main())
+
+
+def test_the_loop_does_not_spin_until_its_clock_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rounds what is left, and comes too early by less than it can tell."""
+    armed = 0
+    arm = Timer._arm
+
+    def counted(timer: Timer) -> None:
+        nonlocal armed
+        armed += 1
+        arm(timer)
+
+    monkeypatch.setattr(Timer, "_arm", counted)
+
+    async def expire(seconds: float) -> None:
+        timer = Timer()
+        with pytest.raises(TimeoutError), timer.limit(seconds):
+            await asyncio.Event().wait()
+        timer.close()
+
+    async def main() -> None:
+        for number in range(20):
+            await expire(0.002 + number * 0.00005)
+
+    uvloop.run(main())
+    assert armed <= 40
+
+
 async def test_a_cut_ends_the_block_that_runs_and_no_other() -> None:
     """Whatever time it had left."""
     timer = Timer()
@@ -176,6 +218,15 @@ async def test_a_cut_ends_the_block_that_runs_and_no_other() -> None:
     with pytest.raises(TimeoutError):
         await work()
     with timer.limit(3600):
+        await asyncio.sleep(0.005)
+    timer.close()
+
+
+async def test_a_cut_without_a_block_is_none() -> None:
+    """The next block has its own time."""
+    timer = Timer()
+    timer.cut()
+    with timer:
         await asyncio.sleep(0.005)
     timer.close()
 

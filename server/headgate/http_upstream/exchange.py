@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import httptools
 import httpx
 
+from headgate.timer import RESOLUTION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -279,7 +281,7 @@ class Exchange(asyncio.Protocol):
         self._disarm()
         if self._until == math.inf:
             return
-        if self._loop.time() < self._until:
+        if self._loop.time() <= self._until - RESOLUTION:
             self._arm()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(TimeoutError())

@@ -118,8 +118,10 @@ class _Lined:
         self.begin = inner.begin
 
     def end(self, progress: Progress, ending: Ending) -> None:
-        self._log.tell(progress, ending)
-        self._inner.end(progress, ending)
+        try:
+            self._log.tell(progress, ending)
+        finally:
+            self._inner.end(progress, ending)
 
 
 @lru_cache(maxsize=1024)

@@ -114,9 +114,9 @@ class _Passage:
         call = self._call
         enqueue = self._door.request_for(call)
         self._ticket = await self._turnstile.enter(enqueue, call.observer.queued)
-        call.gate = _SlotGate(self._turnstile, self._ticket)
-        self._way = self._inner.open(call)
         try:
+            call.gate = _SlotGate(self._turnstile, self._ticket)
+            self._way = self._inner.open(call)
             return await self._way.__aenter__()
         except BaseException as error:
             self._end(error)
@@ -131,14 +131,13 @@ class _Passage:
         try:
             return await self._way.__aexit__(kind, error, traceback)
         finally:
-            self._end(error)
+            # A 429 behind the first delta is no refusal of this call any more, but one of all.
+            self._end(error.failure if isinstance(error, StreamInterrupted) else None)
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, fault: BaseException | None) -> None:
         """Give the slot back; first the pause, or who is next would start before it."""
-        # A 429 behind the first delta is no refusal of this call any more, but one of all.
-        refusal = error.failure if isinstance(error, StreamInterrupted) else error
-        if isinstance(refusal, UpstreamLimit):
-            self._door.close_for_all(self._call, refusal)
+        if isinstance(fault, UpstreamLimit):
+            self._door.close_for_all(self._call, fault)
         self._turnstile.leave(self._ticket)
 
 

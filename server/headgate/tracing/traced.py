@@ -53,6 +53,8 @@ class _Spanned:
         return progress
 
     def end(self, progress: Progress, ending: Ending) -> None:
-        if isinstance(progress.follower, CallSpans):
-            progress.follower.end(ending)
-        self._inner.end(progress, ending)
+        try:
+            if isinstance(progress.follower, CallSpans):
+                progress.follower.end(ending)
+        finally:
+            self._inner.end(progress, ending)

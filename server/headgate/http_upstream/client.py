@@ -97,7 +97,7 @@ class _Opening:
         self._call.observer.attempt_started()
         try:
             first = await self._attempt.first()
-        except BaseException:
+        except BaseException:  # a cancellation, too, must close the request
             await self._close()
             raise
         self._chunks: AsyncGenerator[Chunk, None] = self._attempt.chunks(first)

@@ -65,7 +65,7 @@ class Turnstile:
             if ticket.phase is Phase.WAITING:
                 await self._wait(ticket, on_queued)
             self.turn()
-        except BaseException:
+        except BaseException:  # a cancellation, too, must give the place back
             self.leave(ticket)
             raise
         return ticket

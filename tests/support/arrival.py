@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import struct
 import sys
@@ -27,13 +28,18 @@ class StampedSocket(socket.socket):
     def recv(self, size: int, flags: int = 0) -> bytes:
         data, extras, _, _ = self.recvmsg(size, 64, flags)
         now, wall = _both_clocks()
-        age = 0.0
-        for _, kind, value in extras:
-            if kind == SO_TIMESTAMPNS and len(value) == _TIMESPEC.size:
-                seconds, nanoseconds = _TIMESPEC.unpack(value)
-                age = wall - seconds - nanoseconds / 1e9
-        self.arrived = now - age
+        self.arrived = now - _age(extras, wall)
         return data
+
+
+def _age(extras: list[tuple[int, int, bytes]], wall: float) -> float:
+    """Seconds that what came with `extras` lay in the kernel; 0 without a stamp."""
+    for _, kind, value in extras:
+        if kind == SO_TIMESTAMPNS and len(value) == _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack(value)
+            came: float = seconds + nanoseconds / 1e9
+            return wall - came
+    return 0.0
 
 
 def _both_clocks() -> tuple[float, float]:
@@ -50,8 +56,33 @@ def listening(port: int = 0, backlog: int = 1024) -> StampedSocket:
     listener = StampedSocket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if sys.platform == "linux":
+        _kernel_stamps()
         # Those that it accepts have it from here: set later, it misses what was there before.
         listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(backlog)
     return listener
+
+
+@functools.cache
+def _kernel_stamps() -> socket.socket:
+    """A socket that keeps Linux stamping for the life of this process, once it does so.
+
+    Linux stamps what arrives only while some socket asks for it, and begins a moment after the
+    first one asks; what came before that is stamped when it is read (`__sock_recv_timestamp`).
+
+    Raises:
+        RuntimeError: the kernel did not begin within 5 s.
+    """
+    asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asking.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    asking.bind(("127.0.0.1", 0))
+    lain, give_up = 0.001, time.monotonic() + 5
+    while time.monotonic() < give_up:
+        asking.sendto(b"x", asking.getsockname())
+        time.sleep(lain)
+        _, extras, _, _ = asking.recvmsg(1, 64)
+        if _age(extras, time.time()) >= lain / 2:
+            return asking
+    msg = "Linux does not stamp what arrives on 127.0.0.1 (SO_TIMESTAMPNS), waited 5 s"
+    raise RuntimeError(msg)

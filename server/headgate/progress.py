@@ -55,7 +55,6 @@ class Progress:
         queue_wait: time spent waiting for slots, over all attempts.
         upstream_time: time spent in attempts.
         time_to_first_delta: from the arrival of the call, or None while there is none.
-        last_error: why the latest attempt failed, if it did.
         failed_status: the upstream's HTTP status in the latest failure that had one.
         request_id: of the call.
         path: of the HTTP request; empty over gRPC.
@@ -80,7 +79,6 @@ class Progress:
         self.queue_wait = 0.0
         self.upstream_time = 0.0
         self.time_to_first_delta: float | None = None
-        self.last_error: HeadgateError | None = None
         self.failed_status: int | None = None
         self.request_id = ""
         self.path = ""
@@ -149,7 +147,6 @@ class Progress:
             self.on_attempt()
 
     def attempt_ended(self, error: HeadgateError | None) -> None:
-        self.last_error = error
         if self._attempt_at is not None:
             self.upstream_time += self.clock() - self._attempt_at
             self._attempt_at = None
@@ -165,6 +162,13 @@ class Progress:
             self.phase = "streaming"
             if self.follower is not None:
                 self.follower.first_delta()
+
+    def let_go(self) -> None:
+        """The call is over, and what has this object goes with it.
+
+        Each of these is a cycle, which only Python's collector would free.
+        """
+        self.call = self.follower = self.on_queued = self.on_attempt = None
 
     def upstream_so_far(self) -> float:
         """As `upstream_time`, with the attempt that is still running."""

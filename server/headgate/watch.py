@@ -67,3 +67,4 @@ class Watching:
     ) -> None:
         progress = self._progress
         self._watch.end(progress, ending_of(error, progress.call, progress.clock()))
+        progress.let_go()

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -164,12 +165,12 @@ class Attempt:
         return self._loop.time() - self._started - self.waited
 
     def finished_report(self) -> AttemptReport:
-        """What became of it; after `close`."""
-        report = self._report
-        report.ended = self._elapsed()
-        report.error = self.error
-        if self.error is not None:
-            report.outcome = self.error.reason.value
+        """What became of it; asked once, after `close`."""
+        error, report = self.error, replace(self._report, ended=self._elapsed(), error=self.error)
+        # The traceback of an error has this object: a cycle, which only the collector would free.
+        self.error = self._reply.failure = None
+        if error is not None:
+            report.outcome = error.reason.value
         elif self._handed_out and self._reply.finished:
             report.outcome = "OK"
         return report

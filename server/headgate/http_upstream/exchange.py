@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_HEAD = 64 * 1024
 # So many bytes may wait for a reader before the peer is slowed down.
 MAX_WAITING = 64 * 1024
+_DEAF = httptools.HttpResponseParser(object())
 
 
 class NotHTTP(httpx.RemoteProtocolError):
@@ -72,6 +73,7 @@ class Exchange(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._sent = False
+        self._left = False
         self._reading_paused = False
         self._writing_paused = False
         transport.set_protocol(self)
@@ -141,6 +143,8 @@ class Exchange(asyncio.Protocol):
     def leave(self) -> None:
         """The response is not read any more."""
         self._disarm()
+        self._left = True
+        self._parser = _DEAF  # ours has our methods: a cycle, which only the collector would free
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -154,7 +158,7 @@ class Exchange(asyncio.Protocol):
     # What the transport says.
 
     def data_received(self, data: bytes) -> None:
-        if self._error is not None:
+        if self._left or self._error is not None:
             return
         self._bodiless += len(data)
         try:

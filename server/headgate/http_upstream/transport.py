@@ -65,10 +65,7 @@ class Transport(httpx.AsyncBaseTransport):
             if connection.transport is None or connection.protocol is None:
                 raise NoAnswer("the peer closed what was kept alive")
             exchange = Exchange(connection.transport, connection.protocol)
-            await exchange.request([self._head(request), request.read()])
-            if gate is not None:
-                gate.written()
-            await exchange.respond()
+            await self._ask(exchange, request, gate)
         except BaseException:  # whatever ended it, the connection must not stay open
             if connection.transport is not None:
                 connection.transport.abort()
@@ -79,6 +76,16 @@ class Transport(httpx.AsyncBaseTransport):
             headers=exchange.headers,
             stream=Body(exchange, connection),
         )
+
+    async def _ask(self, exchange: Exchange, request: httpx.Request, gate: Gate | None) -> None:
+        try:
+            await exchange.request([self._head(request), request.read()])
+            if gate is not None:
+                gate.written()
+            await exchange.respond()
+        except BaseException:
+            exchange.leave()
+            raise
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,11 +74,11 @@ class Ticket:
     slot: Slot | None = None
     granted_at: float = math.nan
     told: bool = False
-    entry: tuple[bool, int, int, Ticket] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        # Its place in its line: retries first, then higher priorities, then first come.
-        self.entry = (not self.head, -self.priority, self.number, self)
+    @property
+    def entry(self) -> tuple[bool, int, int, Ticket]:
+        """Its place in its line: retries first, then higher priorities, then first come."""
+        return (not self.head, -self.priority, self.number, self)
 
     @property
     def end(self) -> tuple[float, int, Ticket]:

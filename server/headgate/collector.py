@@ -25,9 +25,11 @@ FEW = 20
 WORTH = 2_000
 """Objects that are new since the last collection; with fewer, there is nothing to find."""
 GROWN = 1.05
-"""With more memory than this times that at the start, the system gets back what it can."""
+"""Grown by this factor, the system gets back what memory it can."""
 RETURNS = 3
 """Looks from one such return to the next."""
+RETURNS_BUSY = 12
+"""The same while many calls run, which it holds up by a few milliseconds."""
 
 
 def calm_collector() -> None:
@@ -40,22 +42,28 @@ def calm_collector() -> None:
 async def tidy(running: Callable[[], int]) -> None:
     """Collect whenever there is something and few calls run; until cancelled.
 
+    Few calls should need little more memory than the start; of many it is only known whether they
+    need more than they did.
+
     Args:
         running: how many calls there are.
     """
-    collected, started, due = _collections(), _resident(), 0
+    collected, started = _collections(), _resident()
+    returned, looks = started, RETURNS
     while True:
         await asyncio.sleep(EVERY)
-        due -= 1
-        # The collector's own runs start the count again, whatever they have left.
-        news = gc.get_count()[0] >= WORTH or _collections() > collected
-        if not news or running() > FEW:
-            continue
-        gc.collect()
-        collected = _collections()
-        if due <= 0 and _resident() > started * GROWN:
+        looks += 1
+        few = running() <= FEW
+        if few:
+            # The collector's own runs start the count again, whatever they have left.
+            if gc.get_count()[0] < WORTH and _collections() == collected:
+                continue
+            gc.collect()
+            collected = _collections()
+        enough, pause = (started, RETURNS) if few else (returned, RETURNS_BUSY)
+        if looks >= pause and _resident() > enough * GROWN:
             await asyncio.to_thread(_give_back)
-            due = RETURNS
+            returned, looks = _resident(), 0
 
 
 def _collections() -> int:

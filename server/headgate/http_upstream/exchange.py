@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_HEAD = 64 * 1024
 # So many bytes may wait for a reader before the peer is slowed down.
 MAX_WAITING = 64 * 1024
+# The parser of an exchange that was left.
 _DEAF = httptools.HttpResponseParser(object())
 
 
@@ -73,7 +74,6 @@ class Exchange(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._sent = False
-        self._left = False
         self._reading_paused = False
         self._writing_paused = False
         transport.set_protocol(self)
@@ -143,7 +143,6 @@ class Exchange(asyncio.Protocol):
     def leave(self) -> None:
         """The response is not read any more."""
         self._disarm()
-        self._left = True
         self._parser = _DEAF  # ours has our methods: a cycle, which only the collector would free
         if self._reading_paused:
             self._reading_paused = False
@@ -158,7 +157,7 @@ class Exchange(asyncio.Protocol):
     # What the transport says.
 
     def data_received(self, data: bytes) -> None:
-        if self._left or self._error is not None:
+        if self._parser is _DEAF or self._error is not None:
             return
         self._bodiless += len(data)
         try:

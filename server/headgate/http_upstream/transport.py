@@ -57,7 +57,7 @@ class Transport(httpx.AsyncBaseTransport):
             httpx.ConnectTimeout: no connection in time.
             httpx.HTTPError, aiohttp.ClientError, OSError: as `foreign` knows them.
         """
-        connection = await self._connect()
+        connection, exchange = await self._connect(), None
         try:
             gate: Gate | None = request.extensions.get("gate")
             if gate is not None:
@@ -65,8 +65,13 @@ class Transport(httpx.AsyncBaseTransport):
             if connection.transport is None or connection.protocol is None:
                 raise NoAnswer("the peer closed what was kept alive")
             exchange = Exchange(connection.transport, connection.protocol)
-            await self._ask(exchange, request, gate)
+            await exchange.request([self._head(request), request.read()])
+            if gate is not None:
+                gate.written()
+            await exchange.respond()
         except BaseException:  # whatever ended it, the connection must not stay open
+            if exchange is not None:
+                exchange.leave()
             if connection.transport is not None:
                 connection.transport.abort()
             connection.close()
@@ -76,16 +81,6 @@ class Transport(httpx.AsyncBaseTransport):
             headers=exchange.headers,
             stream=Body(exchange, connection),
         )
-
-    async def _ask(self, exchange: Exchange, request: httpx.Request, gate: Gate | None) -> None:
-        try:
-            await exchange.request([self._head(request), request.read()])
-            if gate is not None:
-                gate.written()
-            await exchange.respond()
-        except BaseException:
-            exchange.leave()
-            raise
 
     async def aclose(self) -> None:
         """Close all connections."""

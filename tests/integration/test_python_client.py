@@ -207,6 +207,30 @@ async def test_cancelling_the_stream_is_not_cancelling_the_task() -> None:
         await servicer.ended.acquire()
 
 
+async def test_closing_the_client_is_not_cancelling_the_task() -> None:
+    """Who waits for an answer gets Cancelled; a TaskGroup would take CancelledError for done."""
+    servicer = ScriptedServicer(asyncio.Event())
+    async with serving(servicer) as target, AsyncClient(target) as client:
+        waiting = asyncio.create_task(client.chat("hi"))
+        await servicer.asked.acquire()
+        await client.close()
+        with pytest.raises(Cancelled):
+            await waiting
+
+
+async def test_a_channel_of_the_users_that_is_closed_is_told_too() -> None:
+    """The client does not see it close; calls end with Cancelled all the same."""
+    servicer = ScriptedServicer(started(), asyncio.Event())
+    async with serving(servicer) as target, grpc.aio.insecure_channel(target) as channel:
+        stream = AsyncClient(channel=channel).stream_chat("hi")
+        await anext(stream)
+        reading = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        await channel.close()
+        with pytest.raises(Cancelled):
+            await reading
+
+
 async def test_cancelling_the_task_cancels_the_call() -> None:
     """A cancelled reader stays cancelled, as asyncio wants it, and the server's side ends."""
     servicer = ScriptedServicer(started(), asyncio.Event())

@@ -126,6 +126,7 @@ class ScriptedServicer(chat_pb2_grpc.ChatServiceServicer):
         requests: every request, in order.
         metadata: the metadata of every call.
         remaining: seconds until each call's deadline, or None.
+        asked: one release for every call that has come in.
         ended: one release for every stream that is over, however that happened.
     """
 
@@ -134,6 +135,7 @@ class ScriptedServicer(chat_pb2_grpc.ChatServiceServicer):
         self.requests: list[pb.ChatRequest] = []
         self.metadata: list[dict[str, str | bytes]] = []
         self.remaining: list[float | None] = []
+        self.asked = asyncio.Semaphore(0)
         self.ended = asyncio.Semaphore(0)
 
     async def Chat(self, request: pb.ChatRequest, context: Any) -> pb.ChatResponse:  # noqa: N802
@@ -156,6 +158,7 @@ class ScriptedServicer(chat_pb2_grpc.ChatServiceServicer):
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         self.remaining.append(context.time_remaining())
+        self.asked.release()
 
     async def _play(self, step: Step, context: Any) -> None:
         if isinstance(step, pb.StreamChatResponse):

@@ -15,7 +15,7 @@ from headgate_client.credentials import tls_credentials
 from headgate_client.metadata import metadata_pairs
 from headgate_client.request import build_request
 from headgate_client.status import translated
-from headgate_client.stream import AsyncStream, Stream
+from headgate_client.stream import AsyncStream, Stream, cancellation_told
 from headgate_client.v1 import chat_pb2_grpc
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class AsyncClient(Caller):
     async def chat(self, messages: Messages, **params: Unpack[CallParams]) -> pb.ChatResponse:
         """As Client.chat."""
         call = self._outgoing(messages, params)
-        with translated():
+        with translated(), cancellation_told():
             return await self._service().Chat(
                 call.request, timeout=call.timeout, metadata=call.metadata
             )

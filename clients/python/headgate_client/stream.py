@@ -105,7 +105,7 @@ class StreamState:
 
 
 def _cancelled() -> Cancelled:
-    return Cancelled(grpc.StatusCode.CANCELLED, "the stream was cancelled here")
+    return Cancelled(grpc.StatusCode.CANCELLED, "the call was cancelled here")
 
 
 class Stream(StreamState):
@@ -180,15 +180,10 @@ class AsyncStream(StreamState):
 
     async def __anext__(self) -> pb.StreamChatResponse:
         try:
-            with self._errors():
+            with self._errors(), cancellation_told():
                 return self._take(await anext(self._events))
         except StopAsyncIteration:
             self._end()
-            raise
-        except asyncio.CancelledError:
-            # grpc.aio says the same when the call was cancelled and when this task was.
-            if self._cancelled and not _task_cancelled():
-                raise _cancelled() from None
             raise
 
     def text(self) -> AsyncTextIterator:
@@ -232,6 +227,20 @@ def _cancel_in(loop: asyncio.AbstractEventLoop, call: AsyncCall) -> None:
         loop.call_soon_threadsafe(call.cancel)
 
 
-def _task_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+@contextmanager
+def cancellation_told() -> Iterator[None]:
+    """Tell a call that was cancelled, by `cancel()` or a closed channel, from a cancelled task.
+
+    grpc.aio raises the same for both, and a TaskGroup takes a task that ends so for one that has
+    ended well.
+
+    Raises:
+        Cancelled: this task was not cancelled, so the call was.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _cancelled() from None

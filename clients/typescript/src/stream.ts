@@ -17,6 +17,13 @@ const CANCELLED: StatusObject = {
   metadata: new Metadata(),
 };
 
+/** The status was OK, but an answer without its `finished` event is no whole answer. */
+const CUT: StatusObject = {
+  code: status.INTERNAL,
+  details: "the stream ended without its finished event",
+  metadata: new Metadata(),
+};
+
 /** A streamed answer: iterate it for events, or its `text()`; leaving the loop cancels the call. */
 export class ChatStream implements AsyncIterable<ChatEvent> {
   /** The latest place in line; unset when the call never waited, or did not ask. */
@@ -62,11 +69,10 @@ export class ChatStream implements AsyncIterable<ChatEvent> {
     } finally {
       if (!ended) this.cancel(); // the loop was left
     }
-    const failure = this.#failure ?? (this.#cancelled && CANCELLED);
-    if (failure) {
-      const cause = this.#cancelled?.reason ?? this.#failure;
-      throw new HeadgateError(failure, { position: this.position, cause });
-    }
+    if (this.finished && !this.#failure && !this.#cancelled) return;
+    const failure = this.#failure ?? (this.#cancelled ? CANCELLED : CUT);
+    const cause = this.#cancelled?.reason ?? this.#failure;
+    throw new HeadgateError(failure, { position: this.position, cause });
   }
 
   /** The text of the first choice, piece by piece. */

@@ -88,7 +88,8 @@ test("an event that the stub does not know is passed over", async () => {
     {
       streamChat: (call) => {
         call.write(unknown as never);
-        call.write(Buffer.from(StreamChatResponse.encode(delta("a", 1)).finish()) as never);
+        for (const known of [delta("a", 1), FINISHED])
+          call.write(Buffer.from(StreamChatResponse.encode(known).finish()) as never);
         call.end();
       },
     },
@@ -98,6 +99,25 @@ test("an event that the stub does not know is passed over", async () => {
     {},
     undefined,
     { ...ChatServiceService.streamChat, responseSerialize: (bytes: unknown) => bytes as Buffer },
+  );
+});
+
+test("a stream that ends well without its finished event is no whole answer", async () => {
+  await withGateway(
+    {
+      streamChat: (call) => {
+        call.write(delta("half", 1));
+        call.end();
+      },
+    },
+    async (client) => {
+      const stream = client.streamChat("Hello");
+      await assert.rejects(collected(stream.text()), (error: HeadgateError) => {
+        assert.equal(error.code, status.INTERNAL);
+        assert.equal(error.positionSent, 1);
+        return true;
+      });
+    },
   );
 });
 

@@ -9,25 +9,36 @@ import io.grpc.stub.ClientResponseObserver;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 
-/** One call of the async stub as a future; cancelling the future cancels the call. */
+/** One call of the async stub as a future; whoever else ends the future cancels the call. */
 abstract class FutureAnswer<M, R> implements ClientResponseObserver<ChatRequest, M> {
   final CompletableFuture<R> future = new CompletableFuture<>();
   int position;
+  private volatile boolean ended;
 
   @Override
   public final void beforeStart(ClientCallStreamObserver<ChatRequest> call) {
     future.whenComplete(
         (answer, error) -> {
-          if (future.isCancelled()) {
-            call.cancel("the call was cancelled here", null);
+          if (!ended) { // by cancel(), orTimeout() or complete()
+            call.cancel("its future was completed here", null);
           }
         });
   }
 
   @Override
   public final void onError(Throwable error) {
+    ended = true;
     future.completeExceptionally(HeadgateException.from(error, position));
   }
+
+  @Override
+  public final void onCompleted() {
+    ended = true;
+    finish();
+  }
+
+  /** Completes the future: the status is OK. */
+  abstract void finish();
 
   /** A whole answer. */
   static final class Whole extends FutureAnswer<ChatResponse, ChatResponse> {
@@ -39,7 +50,7 @@ abstract class FutureAnswer<M, R> implements ClientResponseObserver<ChatRequest,
     }
 
     @Override
-    public void onCompleted() {
+    void finish() {
       future.complete(response);
     }
   }
@@ -61,13 +72,13 @@ abstract class FutureAnswer<M, R> implements ClientResponseObserver<ChatRequest,
         finished = event.getFinished();
       }
       String piece = ChatStream.text(event);
-      if (!piece.isEmpty()) {
+      if (!piece.isEmpty() && !future.isDone()) {
         onText.accept(piece);
       }
     }
 
     @Override
-    public void onCompleted() {
+    void finish() {
       if (finished == null) {
         future.completeExceptionally(HeadgateException.unfinished(position));
       } else {

@@ -22,6 +22,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -237,6 +238,21 @@ class HeadgateClientTest {
           client.streamChatAsync(REQUEST, piece -> streaming.countDown());
       assertTrue(streaming.await(FakeGateway.PATIENCE_SECONDS, TimeUnit.SECONDS));
       end.cancel(true);
+
+      assertTrue(gateway.hearsCancellation());
+    }
+  }
+
+  /** So does whatever else completes it, such as orTimeout; the answer's rest is nobody's. */
+  @Test
+  void completingTheFutureReachesTheGateway() throws Exception {
+    gateway.onStream = stream -> stream.onNext(delta(1, "Hel"));
+    CountDownLatch streaming = new CountDownLatch(1);
+    try (HeadgateClient client = gateway.client().build()) {
+      CompletableFuture<StreamFinished> end =
+          client.streamChatAsync(REQUEST, piece -> streaming.countDown());
+      assertTrue(streaming.await(FakeGateway.PATIENCE_SECONDS, TimeUnit.SECONDS));
+      end.completeExceptionally(new TimeoutException());
 
       assertTrue(gateway.hearsCancellation());
     }

@@ -326,20 +326,21 @@ async def test_the_page_of_state_tells_the_truth() -> None:
 
 
 async def test_the_port_goes_on_during_a_drain_and_says_so() -> None:
-    """`/healthz` is 503 and the phase draining, until the last call is done."""
+    """`/readyz` is 503 and the phase draining, until the last call is done; it lives all along."""
     async with held(metrics=METRICS) as (_, caller, release):
         address = caller.gateway.metrics_address
-        assert await page(address, "/healthz") == "ok\n"
+        assert await page(address, "/readyz") == await page(address, "/healthz") == "ok\n"
         stop = asyncio.create_task(caller.gateway.stop(15))
         said = await until(caller, lambda said: said.total("headgate_draining") == 1)
         told = await state(address)
         async with aiohttp.ClientSession() as client:
-            status = (await client.get(f"http://{address}/healthz")).status
+            ready = (await client.get(f"http://{address}/readyz")).status
+        alive = await page(address, "/healthz")
         release.set()
         await stop
 
     assert said.total("headgate_calls_running") == 1
-    assert (told["phase"], status) == ("draining", 503)
+    assert (told["phase"], ready, alive) == ("draining", 503, "ok\n")
 
 
 async def test_open_metrics_for_who_asks() -> None:

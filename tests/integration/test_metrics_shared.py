@@ -47,7 +47,7 @@ async def test_one_port_tells_what_all_workers_counted() -> None:
             for _ in range(calls):
                 await of_each[worker].events()
         said, told = await scrape(address), await state(address)
-        health = await page(address, "/healthz")
+        ready = await page(address, "/readyz")
         pids = company.supervisor.pids
 
     streamed = {
@@ -65,7 +65,7 @@ async def test_one_port_tells_what_all_workers_counted() -> None:
         ("supervisor", "0"): 1,
         ("supervisor", "1"): 1,
     }
-    assert (told["phase"], told["schedule_members"], health) == ("serving", [0, 1], "ok\n")
+    assert (told["phase"], told["schedule_members"], ready) == ("serving", [0, 1], "ok\n")
     assert {int(number): worker["pid"] for number, worker in told["workers"].items()} == pids
     stores = [told["workers"][number]["store"] for number in ("0", "1")]
     assert [(store["kind"], store["members"], store["rank"]) for store in stores] == [

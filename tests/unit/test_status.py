@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from grpc import StatusCode
 
@@ -54,6 +57,18 @@ def test_every_reason_has_a_row_and_a_test() -> None:
     assert set(TABLE) == set(Reason)
     assert {error.reason for error, _, _ in ROWS} == set(Reason)
     assert {reason.value for reason in Reason} == contract - {"UNSPECIFIED"}
+
+
+def test_the_front_page_tells_of_every_reason() -> None:
+    """In its table of errors, which has no other reasons either."""
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = page[page.index("| reason | gRPC | HTTP |") :].partition("\n\n")[0]
+    told = {
+        reason
+        for cell in re.findall(r"(?m)^\| ([A-Z_, ]+) \|", table)
+        for reason in cell.split(", ")
+    }
+    assert told == {reason.value for reason in Reason}
 
 
 def retry_after(error: HeadgateError, seconds: float) -> HeadgateError:

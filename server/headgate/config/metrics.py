@@ -11,6 +11,6 @@ from headgate.config.values import HttpListen  # noqa: TC001 - pydantic looks it
 class MetricsSettings(Section):
     listen: HttpListen = Field(
         default=None,
-        description="Where `/metrics` (Prometheus), `/state` and `/healthz` are served, in plain"
-        " text and to everybody who reaches it: HOST:PORT.",
+        description="Where `/metrics` (Prometheus), `/state`, `/healthz` and `/readyz` are served,"
+        " in plain text and to everybody who reaches it: HOST:PORT.",
     )

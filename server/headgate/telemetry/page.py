@@ -1,4 +1,4 @@
-"""The metrics port: `/metrics`, `/state` and `/healthz` over HTTP."""
+"""The metrics port: `/metrics`, `/state`, `/healthz` and `/readyz` over HTTP."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class MetricsPage:
             [
                 web.get("/metrics", self._metrics),
                 web.get("/state", self._page),
-                web.get("/healthz", self._health),
+                web.get("/healthz", self._alive),
+                web.get("/readyz", self._takes_calls),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING_TIMEOUT)
@@ -94,6 +95,9 @@ class MetricsPage:
         body = msgspec.json.format(msgspec.json.encode(await self._state()), indent=2)
         return web.Response(body=body + b"\n", content_type="application/json")
 
-    async def _health(self, _: web.Request) -> web.StreamResponse:
+    async def _alive(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text="ok\n")
+
+    async def _takes_calls(self, _: web.Request) -> web.StreamResponse:
         ready = self._ready()
         return web.Response(text="ok\n" if ready else "not serving\n", status=200 if ready else 503)

@@ -33,6 +33,7 @@ async def test_every_command_of_the_page_on_running_runs(tmp_path: Path) -> None
     assert "reloaded" in log
     assert "reload_refused" in log
     assert "throttle.rate" in log
+    assert 'rate = "fast"' not in (tmp_path / "headgate.toml").read_text()
 
 
 async def test_every_command_of_the_page_on_upgrades_runs(tmp_path: Path) -> None:
@@ -71,6 +72,29 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _with_proc(options: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that sees /proc with these options of mount."""
+    mounted = 'mount -t proc -o "$0" proc /proc && exec "$@"'
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted, options, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_unit_leaves_the_metrics_of_the_process() -> None:
+    """Alerts read them; they come from /proc, of which a unit can hide too much."""
+    if _with_proc("rw", "true").returncode:
+        pytest.skip("this user may not mount /proc, as the unit does")
+    kinds = {"ProtectProc": "hidepid", "ProcSubset": "subset"}
+    found = re.findall(r"(?m)^(ProtectProc|ProcSubset)=(.+)$", UNIT.read_text(encoding="utf-8"))
+    count = "from prometheus_client import PROCESS_COLLECTOR as p; print(len(p.collect()))"
+    options = ",".join(f"{kinds[name]}={value}" for name, value in found)
+    done = _with_proc(options, sys.executable, "-c", count)
+    assert (done.stderr, done.stdout) == ("", "6\n")
 
 
 def test_the_unit_starts_what_there_is() -> None:

@@ -145,6 +145,21 @@ def test_a_pod_is_locked_down(rendered: Rendered) -> None:
     assert "limits" in rendered.container["resources"]
 
 
+def test_further_files_come_by_volumes() -> None:
+    """Beside the chart's own, for what settings name: an authority, a prompt."""
+    volume, mount = "extraVolumes[0]", "extraVolumeMounts[0]"
+    rendered = render(
+        "production",
+        f"{volume}.name=more,{volume}.configMap.name=authorities",
+        f"{mount}.name=more,{mount}.mountPath=/etc/more,{mount}.readOnly=true",
+    )
+    assert faults(rendered.text, NEWEST) == ""
+    assert {"name": "more", "configMap": {"name": "authorities"}} in rendered.pod["spec"]["volumes"]
+    mounts = rendered.container["volumeMounts"]
+    assert {"name": "more", "mountPath": "/etc/more", "readOnly": True} in mounts
+    assert len(mounts) > 2
+
+
 def test_alerts_are_those_of_the_repository(renderings: Callable[[str], Rendered]) -> None:
     """One file, wherever it is read; and the scrapes get the job that its rules ask for."""
     production = renderings("production")

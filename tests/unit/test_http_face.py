@@ -225,6 +225,31 @@ async def test_a_reader_that_stalls_is_cut() -> None:
             await response.read()
 
 
+async def test_a_reader_that_stalls_in_a_whole_answer_is_cut() -> None:
+    """It would be kept in memory for as long as the reader likes."""
+    upstream = Scripted([opened("x"), said("y" * 20_000_000), ended()])
+    options = HttpOptions(write_stall_timeout=0.05)
+    async with running(upstream, options) as (face, client):
+        response = await client.post("/api", json=HELLO | {"stream": False})
+        while len(face.calls):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        with pytest.raises(aiohttp.ClientError):
+            await response.read()
+
+
+async def test_a_stop_waits_for_who_reads_a_whole_answer() -> None:
+    """The call runs until its last piece is on its way, so that the grace is for that, too."""
+    text = "y" * 20_000_000
+    upstream = Scripted([opened("x"), said(text), ended()])
+    async with running(upstream) as (face, client):
+        response = await client.post("/api", json=HELLO | {"stream": False})
+        assert len(face.calls) == 1
+        stop = asyncio.create_task(face.stop(60))
+        answer = await response.json()
+        await stop
+    assert answer["choices"][0]["message"]["content"] == "x" + text
+
+
 async def test_a_body_that_does_not_come_is_given_up() -> None:
     """A caller that promises a body and sends none gets 408."""
 

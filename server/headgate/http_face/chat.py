@@ -27,6 +27,7 @@ from headgate.http_face.errors import error_body, error_response, in_json_terms,
 from headgate.http_face.middleware import request_id
 from headgate.http_face.sse import EventStream
 from headgate.http_face.translate import Answer, EventMaker, completion
+from headgate.http_face.writer import Writer
 from headgate.intake import KEY_HEADER
 from headgate.running_calls import OutOfTime, RunningCalls
 from headgate.upstream import Chunk, extend
@@ -72,14 +73,15 @@ class HttpChat:
 
     async def handle(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         """One call, whatever happens; raises only what aiohttp answers itself."""
-        stream = EventStream(request, self._options.write_stall_timeout)
+        writer = Writer(request, self._options.write_stall_timeout)
+        stream = EventStream(writer)
         try:
             with self.calls.running():
-                return await self._answer_or_error(request, dialect, stream)
+                return await writer.deliver(await self._answer_or_error(request, dialect, stream))
         except PeerGone:
             return stream.response
         finally:
-            stream.close()
+            writer.close()
 
     async def _answer_or_error(
         self, request: web.Request, dialect: Dialect, stream: EventStream

@@ -9,10 +9,11 @@ from aiohttp import web
 
 from headgate.guard import PeerGone
 from headgate.http_face.translate import encode_json
-from headgate.timer import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from headgate.http_face.writer import Writer
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -26,15 +27,12 @@ class EventStream:
     """Writes events, one a write, so that even a reader that takes reads for lines works.
 
     Args:
-        request: whose answer this is.
-        stall: seconds that one write may wait for the reader.
+        writer: to whom.
     """
 
-    def __init__(self, request: web.Request, stall: float) -> None:
+    def __init__(self, writer: Writer) -> None:
         self.response = web.StreamResponse(headers=_HEADERS)
-        self._request = request
-        self._stall = stall
-        self._timer = Timer()
+        self._writer = writer
 
     @property
     def started(self) -> bool:
@@ -47,10 +45,7 @@ class EventStream:
         Raises:
             PeerGone: the reader left.
         """
-        try:
-            await self.response.prepare(self._request)
-        except ConnectionError as error:
-            raise PeerGone from error
+        await self._writer.start(self.response)
 
     async def send(self, event: Mapping[str, Any]) -> None:
         """One event.
@@ -70,16 +65,5 @@ class EventStream:
         with suppress(PeerGone):
             await self._write(b"event: error\ndata: " + encode_json(error) + b"\n\n")
 
-    def close(self) -> None:
-        self._timer.close()
-
     async def _write(self, data: bytes) -> None:
-        try:
-            with self._timer.limit(self._stall):
-                await self.response.write(data)
-        except ConnectionError as error:
-            raise PeerGone from error
-        except TimeoutError as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise PeerGone from error
+        await self._writer.write(self.response, data)

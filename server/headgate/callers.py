@@ -60,9 +60,11 @@ class CallersDoor:
             ticket = await turnstile.enter(
                 lambda now: _enqueue(turnstile, call, limits, now), call.observer.queued
             )
+        call.promised = ticket.told
         try:
             with _own_allowance(limits):
-                await turnstile.start(ticket)
+                while not await turnstile.start(ticket):
+                    pass
             async with self._inner.open(call) as chunks:
                 yield chunks
         finally:

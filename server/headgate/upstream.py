@@ -34,8 +34,10 @@ class Place(NamedTuple):
 class Gate(Protocol):
     """Stands between a connection and the request on it: what counts is when requests arrive."""
 
-    async def connected(self) -> None:
-        """Called with the connection up; returns when the request may be written.
+    async def connected(self) -> bool:
+        """Called with the connection up: whether the request may be written now.
+
+        False: there was a wait, in which the connection may have gone; see to it, and ask again.
 
         Raises:
             Refused: the moment will not come in time.
@@ -120,6 +122,7 @@ class Call:
         idempotency_key: calls of this caller with the same one share one call; empty: none.
         attempt: the number of the attempt that is under way, from 1.
         spent: seconds that attempts have used so far; queueing and backoff do not count.
+        promised: its caller was told that it is queued, so that a drain lets it have its turn.
     """
 
     request: wire.ChatRequest
@@ -140,6 +143,7 @@ class Call:
     idempotency_key: str = ""
     attempt: int = 1
     spent: float = 0.0
+    promised: bool = False
 
     @property
     def deadline_or_inf(self) -> float:

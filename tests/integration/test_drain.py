@@ -77,11 +77,13 @@ async def test_who_waits_for_its_own_allowance_is_sent_elsewhere() -> None:
     assert texts(upstream) == ["holder"]
 
 
-async def test_who_was_told_to_wait_and_can_finish_stays() -> None:
+@pytest.mark.parametrize("door", ["throttle", "callers"])
+async def test_who_was_told_to_wait_and_can_finish_stays(door: str) -> None:
     """Its client could not retry it: the event has committed the RPC."""
+    limits: dict[str, Any] = {door: SLOW}
     async with (
         RawUpstream(says("Hello")) as upstream,
-        gateway(upstream.url, throttle=SLOW) as caller,
+        gateway(upstream.url, **limits) as caller,
     ):
         await caller.chat("first")
         told = await waiting(caller, "told")

@@ -14,8 +14,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import httpx
 import pytest
 
+from headgate.config import UpstreamSettings
+from headgate.http_upstream.transport import Transport
 from support.gateway import Caller, ask, gateway, text, trailer
 from support.raw_upstream import (
     DONE,
@@ -90,6 +93,48 @@ async def test_idle_connections_that_the_upstream_closes() -> None:
             assert answer.gateway.attempts == 1
             await upstream.until(lambda: upstream.open == 0)
     assert len(upstream.requests) == upstream.accepted == 5
+
+
+async def test_a_connection_that_ends_at_the_gate_costs_nothing() -> None:
+    """Nothing was written on it: a pause may be longer than the upstream keeps idle ones."""
+
+    class Gate:
+        asked = 0
+
+        async def connected(self) -> bool:
+            self.asked += 1
+            if self.asked == 1:
+                impatient.set()
+                connector = transport._connector
+                assert connector is not None
+                while any(each.transport for each in connector._acquired):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            return self.asked > 1
+
+        def written(self) -> None:
+            pass
+
+    impatient = asyncio.Event()
+    accepted = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        if len(accepted) == 1:
+            await impatient.wait()
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(response(WHOLE))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = Transport(UpstreamSettings(url=f"http://127.0.0.1:{port}/"))
+    request = httpx.Request("POST", f"http://127.0.0.1:{port}/", extensions={"gate": Gate()})
+    async with server:
+        answer = await transport.handle_async_request(request)
+        assert (answer.status_code, len(accepted)) == (200, 2)
+        await answer.aclose()
+        await transport.aclose()
 
 
 async def test_two_hundred_streams_run_at_once() -> None:

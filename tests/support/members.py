@@ -225,7 +225,8 @@ class Member:
         ticket = await self.turnstile.enter(enqueue, lambda _: None)  # type: ignore[arg-type]
         try:
             await asyncio.sleep(self.connect)
-            await self.turnstile.start(ticket)
+            while not await self.turnstile.start(ticket):
+                pass
             self.starts.append(asyncio.get_running_loop().time())
             self.went_alone |= self.store.went_alone
         finally:

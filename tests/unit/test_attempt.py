@@ -19,6 +19,7 @@ from headgate.errors import (
     StreamInterrupted,
     UpstreamProtocol,
     UpstreamRejected,
+    UpstreamTimeout,
     UpstreamUnavailable,
     WaitTooLong,
 )
@@ -46,6 +47,8 @@ WHOLE = (
 
 class Held(httpx.AsyncByteStream):
     """A whole answer whose body does not end."""
+
+    complete = False
 
     def __init__(self) -> None:
         self.waiting = asyncio.Event()
@@ -351,10 +354,11 @@ class Gatekeeper:
         self._seconds = seconds
         self._refusal = refusal
 
-    async def connected(self) -> None:
+    async def connected(self) -> bool:
         await asyncio.sleep(self._seconds)
         if self._refusal is not None:
             raise self._refusal
+        return True
 
     def written(self) -> None:
         pass
@@ -373,8 +377,10 @@ class Behind(httpx.AsyncBaseTransport):
         return httpx.Response(200, stream=self._body)
 
 
-def upstream_behind(body: Offering) -> HttpUpstream:
-    settings = UpstreamSettings(url="http://127.0.0.1:1/", total_timeout=10, idle_timeout=30)
+def upstream_behind(body: Offering, total_timeout: float = 10) -> HttpUpstream:
+    settings = UpstreamSettings(
+        url="http://127.0.0.1:1/", total_timeout=total_timeout, idle_timeout=30
+    )
     upstream = HttpUpstream(settings)
     upstream._transport = Behind(body)  # type: ignore[assignment]
     return upstream
@@ -392,6 +398,43 @@ def test_a_wait_at_the_gate_is_on_no_timer() -> None:
             await anext(chunks)
         assert body.limits[0] == pytest.approx(60, abs=0.1)
         assert call.spent == pytest.approx(2, abs=0.1)
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_total_counts_connecting(*, stream: bool) -> None:
+    """And the error names it, whichever timer would have been next."""
+
+    async def main() -> None:
+        call = Call(request=wire.ChatRequest(messages=[], stream=stream), gate=Gatekeeper(50))
+        with pytest.raises(UpstreamTimeout) as caught:
+            async with upstream_behind(Offering(), total_timeout=1.5).open(call):
+                pass
+        assert call.spent == pytest.approx(1.5, abs=0.1)
+        assert caught.value.metadata["timeout"] == "total"
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_total_holds_for_a_slow_reader(*, complete: bool) -> None:
+    """One who always finds something to read; what has come whole is his, however late he is."""
+
+    async def main() -> None:
+        body = Offering()
+        body.complete = complete
+        call = Call(request=wire.ChatRequest(messages=[], stream=True))
+        async with upstream_behind(body).open(call) as chunks:
+            await anext(chunks)
+            body.more.put_nowait(event("b", finish_reason="stop"))
+            await asyncio.sleep(60)
+            if complete:
+                assert (await anext(chunks)).finishes == {0: "stop"}
+            else:
+                with pytest.raises(StreamInterrupted) as caught:
+                    await anext(chunks)
+                assert isinstance(caught.value.failure, UpstreamTimeout)
 
     run_virtually(main())
 

@@ -279,7 +279,7 @@ async def test_nothing_goes_on_when_the_caller_leaves() -> None:
 class ShutGate:
     """A gate whose moment does not come."""
 
-    async def connected(self) -> None:
+    async def connected(self) -> bool:
         raise WaitTooLong("not in time")
 
     def written(self) -> None:

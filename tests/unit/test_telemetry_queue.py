@@ -47,7 +47,8 @@ class Metered:
         ticket = await self.turnstile.enter(enqueue, lambda _: None)
         try:
             await asyncio.sleep(connect)
-            await self.turnstile.start(ticket)
+            while not await self.turnstile.start(ticket):
+                pass
             await asyncio.sleep(lasts)
         finally:
             self.turnstile.leave(ticket)

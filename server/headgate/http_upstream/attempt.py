@@ -24,7 +24,7 @@ from headgate.http_upstream.report import AttemptReport
 from headgate.reply import Reply
 from headgate.retry_after import retry_after
 from headgate.sse import EventTooLarge, SSEDecoder
-from headgate.timer import Timer
+from headgate.timer import RESOLUTION, Timer
 from headgate.upstream import Chunk, extend
 from headgate.upstream_status import error_for_status, message_of
 
@@ -82,22 +82,26 @@ class Attempt:
         self._handed_out = False
         self._report = AttemptReport(call.caller, number=call.attempt)
 
-    async def connected(self) -> None:
+    async def connected(self) -> bool:
         """The transport's question; a wait at the throttle's gate is on no timer of ours."""
         self._report.connected = self._elapsed()
+        opened = True
         if self._call.gate is not None:
             self._timer.limit(math.inf)
-            await self._pass(self._call.gate)
-        self._timer.limit(self._opening_limit()[0])
+            opened = await self._pass(self._call.gate)
+        seconds, _ = self._opening_limit()
+        self._timer.until(min(self._loop.time() + seconds, self._total_at))
         self._report.written = self._elapsed()
+        return opened
 
-    async def _pass(self, gate: Gate) -> None:
+    async def _pass(self, gate: Gate) -> bool:
         began = self._loop.time()
         try:
-            await gate.connected()
+            return await gate.connected()
         finally:
-            self.waited = self._loop.time() - began
-            self._total_at += self.waited
+            waited = self._loop.time() - began
+            self.waited += waited
+            self._total_at += waited
 
     def written(self) -> None:
         if self._call.gate is not None:
@@ -116,6 +120,8 @@ class Attempt:
         except CONNECT_TIMEOUT as error:
             raise self._fail(self._ours(error)) from error
         except TimeoutError as error:
+            if self._loop.time() > self._total_at - RESOLUTION:
+                phase = "total"
             raise self._fail(UpstreamTimeout(phase, self._bound(phase))) from error
         except UpstreamError as error:
             raise self._fail(error) from error.__cause__
@@ -231,6 +237,7 @@ class Attempt:
         """
         self._await_more()
         try:
+            self._check_total()
             chunk = self._feed(await self._read())
         except TimeoutError as error:
             phase: TimeoutPhase = "total" if self._loop.time() >= self._total_at else "idle"
@@ -269,6 +276,12 @@ class Attempt:
         """The next read may wait as long as the idle and the total timer let it."""
         assert self._body is not None  # noqa: S101 - the first content came through it
         self._body.limit(min(self._loop.time() + self._patience, self._total_at))
+
+    def _check_total(self) -> None:
+        """A reader that is slower than the upstream never waits, so no timer would run out."""
+        assert self._body is not None  # noqa: S101 - the first content came through it
+        if self._loop.time() >= self._total_at and not self._body.complete:
+            raise TimeoutError
 
     def _opening_limit(self) -> tuple[float, TimeoutPhase]:
         """A unary upstream is silent until it has generated everything (promise 10)."""

@@ -51,11 +51,13 @@ class Exchange(asyncio.Protocol):
     Attributes:
         status: of the response, once `respond` has returned.
         headers: names and values as they came, likewise.
+        complete: all of the response has come, read or not.
     """
 
     def __init__(self, transport: asyncio.Transport, owner: ResponseHandler) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
         self._transport = transport
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -71,17 +73,20 @@ class Exchange(asyncio.Protocol):
         self._lost = False
         self._take: Callable[[bytes], bool] | None = None
         self._has_head = False
-        self._complete = False
         self._keep_alive = False
         self._sent = False
         self._reading_paused = False
         self._writing_paused = False
+        if hasattr(transport, "set_read_buffer_limits"):
+            # TLS. While we read nothing, uvloop's would go on taking what comes, and throw it away
+            # at the connection's end; so nothing may be taken ahead.
+            transport.set_read_buffer_limits(high=1, low=0)
         transport.set_protocol(self)
 
     @property
     def reusable(self) -> bool:
         """Whether another request may follow on the connection."""
-        return self._complete and self._keep_alive and self._sent and not self._lost
+        return self.complete and self._keep_alive and self._sent and not self._lost
 
     async def request(self, parts: Sequence[bytes]) -> None:
         """Write the request; returns when it has left, or when the peer does not want it all.
@@ -127,7 +132,7 @@ class Exchange(asyncio.Protocol):
             Truncated: the connection ended before the body did.
         """
         while not self._arrived:
-            if self._complete:
+            if self.complete:
                 return b""
             if self._error is not None:
                 raise self._error
@@ -164,7 +169,7 @@ class Exchange(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._make_no_sense(error)
-        if self._bodiless > MAX_HEAD and not self._complete:
+        if self._bodiless > MAX_HEAD and not self.complete:
             self._go_on_too_long()
         if self._waiting > MAX_WAITING and not self._reading_paused:
             self._reading_paused = True
@@ -174,12 +179,12 @@ class Exchange(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
-        if self._complete or self._error is not None or self._owner.transport is None:
+        if self.complete or self._error is not None or self._owner.transport is None:
             pass  # without a transport its owner has closed it, which is no fault of the peer's
         elif not self._has_head:
             self._error = _without_head(exc)
         elif exc is None and self._ends_with_connection():
-            self._complete = True
+            self.complete = True
         else:
             self._error = Truncated("the connection ended before the body did")
             self._error.__cause__ = exc
@@ -211,17 +216,17 @@ class Exchange(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._has_head:
-            self._complete = True
+            self.complete = True
             self._keep_alive = self._parser.should_keep_alive()
         else:  # an interim response (RFC 9110, section 15.2): the real one follows
             self.headers.clear()
 
     def on_message_begin(self) -> None:
-        if self._complete:  # a second answer to one request; whose is it?
+        if self.complete:  # a second answer to one request; whose is it?
             raise NotHTTP("bytes behind the answer")  # ends the parser, before it tells of them
 
     def _make_no_sense(self, error: Exception) -> None:
-        if self._complete:
+        if self.complete:
             self._lost = True  # bytes behind the end spoil the connection, not the answer
             return
         fault = Truncated("the body is broken") if self._has_head else NotHTTP("no response")
@@ -266,7 +271,7 @@ class Exchange(asyncio.Protocol):
         take, waiter = self._take, self._waiter
         if take is None or waiter is None or waiter.done() or len(self._arrived) != 1:
             return False
-        if self._complete or self._error is not None or self._reading_paused:
+        if self.complete or self._error is not None or self._reading_paused:
             return False
         if not take(self._arrived[0]):
             return False

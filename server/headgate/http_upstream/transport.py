@@ -51,7 +51,7 @@ class Transport(httpx.AsyncBaseTransport):
         """Send the request, whose URL is that of the settings, and return with the response's head.
 
         `request.extensions["gate"]` is asked once a connection is up, new or kept alive, before
-        anything is written on it.
+        anything is written on it, and as often as it wants.
 
         Raises:
             httpx.ConnectTimeout: no connection in time.
@@ -60,8 +60,10 @@ class Transport(httpx.AsyncBaseTransport):
         connection, exchange = await self._connect(), None
         try:
             gate: Gate | None = request.extensions.get("gate")
-            if gate is not None:
-                await gate.connected()
+            while gate is not None and not await gate.connected():
+                if connection.transport is None:  # nothing was written on it, so nothing is lost
+                    connection.close()
+                    connection = await self._connect()
             if connection.transport is None or connection.protocol is None:
                 raise NoAnswer("the peer closed what was kept alive")
             exchange = Exchange(connection.transport, connection.protocol)
@@ -133,6 +135,11 @@ class Body(httpx.AsyncByteStream):
         self._exchange = exchange
         self._connection: Connection | None = connection
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come, read or not."""
+        return self._exchange.complete
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while data := await self.read():
             yield data
@@ -147,6 +154,8 @@ class Body(httpx.AsyncByteStream):
             self._exchange.give_back()
             connection.release()
         else:
+            if connection.transport is not None:
+                connection.transport.abort()  # TLS would wait for the peer's farewell, up to 30 s
             connection.close()
 
 

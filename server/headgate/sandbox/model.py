@@ -107,7 +107,8 @@ class SandboxModel:
 async def _pass(gate: Gate | None) -> None:
     """There is no connection to wait for, so the request is written the moment that it may."""
     if gate is not None:
-        await gate.connected()
+        while not await gate.connected():
+            pass
         gate.written()
 
 

@@ -109,10 +109,11 @@ class MeteredTurnstile(Turnstile):
             wait.end()
         return ticket
 
-    async def start(self, ticket: Ticket) -> None:
-        planned = ticket.slot.at if ticket.slot else self._clock()
-        await super().start(ticket)
-        self._meter.delay.observe(max(0.0, self._clock() - planned))
+    async def start(self, ticket: Ticket) -> bool:
+        started = await super().start(ticket)
+        if started:
+            self._meter.delay.observe(self._clock() - ticket.granted_at)
+        return started
 
     def cooldown(self, seconds: float) -> None:
         until = self._clock() + min(seconds, self.throttle.max_cooldown)

@@ -77,6 +77,7 @@ class ThrottleDoor:
                 weight=limits.weight,
                 max_line=limits.max_queue,
                 head=call.attempt > 1,
+                promised=call.promised,
             )
 
         return enqueue
@@ -148,8 +149,8 @@ class _SlotGate:
         self._turnstile = turnstile
         self._ticket = ticket
 
-    async def connected(self) -> None:
-        await self._turnstile.start(self._ticket)
+    async def connected(self) -> bool:
+        return await self._turnstile.start(self._ticket)
 
     def written(self) -> None:
         self._turnstile.started(self._ticket)

@@ -102,6 +102,7 @@ class Throttle:
         weight: float = 1.0,
         max_line: float = math.inf,
         head: bool = False,
+        promised: bool = False,
     ) -> Ticket:
         """Asks for a slot: the ticket is GRANTED when it starts at once, else WAITING.
 
@@ -113,6 +114,7 @@ class Throttle:
             weight: turns of the caller's line against those of others.
             max_line: the longest line this caller may have (callers.max_queue).
             head: a retry, which re-enters before all first attempts of its line.
+            promised: let in while draining, too, as a retry is.
 
         Raises:
             CallerLimit: the caller's line is at `max_line`.
@@ -123,12 +125,12 @@ class Throttle:
         """
         now = self._tick(now)
         if self._drain_until is not None:
-            if not head:
+            if not (head or promised):
                 self.counts[Draining.reason.value] += 1
                 raise Draining
             patience = min(patience, Patience(self._drain_until, "the shutdown"))
         self._numbers += 1
-        ticket = Ticket(caller, patience, priority, head, self._numbers)
+        ticket = Ticket(caller, patience, priority, head, self._numbers, told=promised)
         if not self._room and patience.until >= now and self._is_due(now):
             self._grant(ticket, now)
             return ticket
@@ -251,7 +253,7 @@ class Throttle:
     def drain(self, now: float, until: float) -> None:
         """Refuses all who wait, but for those who were told so and start by `until`.
 
-        From now on only retries are let in: their calls are running calls.
+        From now on only retries are let in, whose calls are running calls, and who was promised.
         """
         now = self._tick(now)
         self._drain_until = until

@@ -75,16 +75,20 @@ class Turnstile:
         self.throttle.leave(ticket, self._clock())
         self.turn()
 
-    async def start(self, ticket: Ticket) -> None:
-        """Wait until a granted ticket may write its request; the next slot counts from here.
+    async def start(self, ticket: Ticket) -> bool:
+        """Whether a granted ticket may write its request now; the next slot counts from here.
+
+        False: it was too early, and has waited; to be asked again.
 
         Raises:
             WaitTooLong: the slot that is left for it comes too late.
         """
-        while (due := self.throttle.start(ticket, now := self._clock())) > now:
-            self.turn()
-            await asyncio.sleep(due - now)
+        due = self.throttle.start(ticket, now := self._clock())
         self.turn()
+        if due <= now:
+            return True
+        await asyncio.sleep(due - now)
+        return False
 
     def started(self, ticket: Ticket) -> None:
         """The request has left only now."""

@@ -84,7 +84,8 @@ async def _call_again_and_again(turnstile: Turnstile) -> None:
     while True:
         ticket = await turnstile.enter(enqueue, _quiet)
         try:
-            await turnstile.start(ticket)
+            while not await turnstile.start(ticket):
+                pass
         finally:
             turnstile.leave(ticket)
         await asyncio.sleep(0)  # as a call's own work would do

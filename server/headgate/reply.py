@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headgate import wire
+from headgate import odd_usage, wire
 from headgate.errors import UpstreamError, UpstreamProtocol, UpstreamUnavailable
 from headgate.extra import ExtraFields
 from headgate.split import SURELY_SHORT, split_delta, text_length
@@ -208,6 +208,8 @@ class Reply:
         try:
             return _decode(data)
         except msgspec.ValidationError as error:
+            if odd_usage.is_about_usage(error):
+                return self._parse_odd_usage(data)
             raise UpstreamProtocol(f"the upstream's JSON has another shape: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if _HALF.search(data):
@@ -217,6 +219,12 @@ class Reply:
                     "the upstream closed in the middle of its answer"
                 ) from error
             raise UpstreamProtocol("the upstream's answer is no valid JSON") from error
+
+    def _parse_odd_usage(self, data: bytes) -> wire.Completion:
+        try:
+            return odd_usage.completion_of(data)
+        except msgspec.ValidationError as error:
+            raise UpstreamProtocol(f"the upstream's JSON has another shape: {error}") from error
 
     def _parse_halves(self, data: bytes) -> wire.Completion:
         self._halves = self._halves or HalfJoiner()

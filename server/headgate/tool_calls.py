@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # In code points. Some servers put kilobytes of state into an id; a name and an id of this length
 # still fit into one message (promise 7).
 MAX_NAME = 16 * 1024
+# In one choice. Callers may offer 128 tools; what an upstream counts up to has to have a bound.
+MAX_CALLS = 10_000
 
 
 class ToolCallIndex:
@@ -35,7 +37,8 @@ class ToolCallIndex:
         """The fragment with its place filled in; None when there is nothing in it.
 
         Raises:
-            UpstreamProtocol: its name or id is longer than MAX_NAME.
+            UpstreamProtocol: its name or id is longer than MAX_NAME, or it is one call, or one
+                index, more than MAX_CALLS.
         """
         function = fragment.function
         name = _bounded("name", (function.name if function else None) or "")
@@ -63,6 +66,8 @@ class ToolCallIndex:
         else:
             index = self._last_under[fragment.index]
         self._last_under[fragment.index] = index
+        if index >= MAX_CALLS or len(self._last_under) > MAX_CALLS:
+            raise UpstreamProtocol(f"the upstream sent more than {MAX_CALLS} tool calls")
         return index
 
     def _opens(self, fragment: wire.ToolCallFragment) -> bool:

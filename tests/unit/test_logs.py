@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -17,6 +19,7 @@ from headgate.config import LogSettings, log_warnings
 from headgate.errors import UpstreamUnavailable
 from headgate.logs.attempts import host_of
 from headgate.logs.calls import labels_of, name_or_class
+from headgate.logs.outlet import PIECE, Outlet
 from headgate.logs.repeats import Repeats
 from headgate.logs.tracebacks import traceback_of, words_of
 from support.processes import clean_environment
@@ -85,6 +88,46 @@ logging.getLogger("some.library").info("not this")
     assert ("worker" in early, late["worker"], library["worker"]) == (False, 3, 3)
     assert (library["event"], library["logger"]) == ("said this", "some.library")
     assert "template" not in library
+
+
+def test_a_reader_that_is_stuck_loses_lines_and_hears_how_many() -> None:
+    """What is said meanwhile is not waited for; what comes through is whole lines."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 2 * PIECE)
+    with os.fdopen(reading, "rb", buffering=0) as reader, os.fdopen(writing, "wb") as file:
+        outlet = Outlet(file)
+        sizes = [100, 2 * PIECE, 100, 100]  # the second is torn where the pipe is full
+        for size in sizes:
+            outlet.write(b"x" * size + b"\n")
+        assert outlet.lost == 3
+        heard = reader.read(2 * PIECE)
+        outlet.write(b"back\n")
+        heard += reader.read(PIECE)
+    assert outlet.lost == 0
+    first, torn, last = heard.splitlines()
+    assert (len(first), last) == (100, b"back")
+    assert torn == b"x" * PIECE
+
+
+def test_the_line_that_comes_through_says_how_many_did_not() -> None:
+    """As JSON, in a field of the line."""
+    program = """
+import fcntl, os
+reading, writing = os.pipe()
+fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+heard = os.dup(2)
+os.dup2(writing, 2)
+configure_logs()
+for number in range(100):
+    log.info("unheard", number=number)
+through = os.read(reading, 4096)
+log.info("back")
+os.write(heard, through + os.read(reading, 4096))
+"""
+    *through, back = said(program)
+    assert [line["number"] for line in through] == list(range(len(through)))
+    assert back["event"] == "back"
+    assert back["lines_lost"] == 100 - len(through)
 
 
 def test_secrets_are_hidden_wherever_they_are() -> None:

@@ -186,6 +186,30 @@ def test_usage_and_unknown_fields_are_kept() -> None:
     assert chunk.extra == {"timings": {"ms": 4}}
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({"prompt_tokens": 7.0, "total_tokens": "9"}, {"prompt_tokens": 7, "total_tokens": 9}),
+        ({"prompt_tokens": 7, "total_tokens": 1.5}, {"prompt_tokens": 7}),
+        ({"prompt_tokens": 7, "total_tokens": 1e30}, {"prompt_tokens": 7}),
+        ({"prompt_tokens": 7, "prompt_tokens_details": 3}, {"prompt_tokens": 7}),
+        (
+            {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 2.0}},
+            {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 2}},
+        ),
+        ("many", None),
+    ],
+)
+def test_figures_that_are_no_counts_cost_no_answer(said: Any, read: Any) -> None:
+    """Whole or streamed; what is a count all the same is kept."""
+    tail = {"choices": [], "usage": said}
+    whole = Reply().feed_body(json.dumps(completion("Hi") | {"usage": said}).encode())
+    streamed = feed(Reply(), delta("Hi"), finish(), tail)
+    for chunk in (whole, streamed):
+        assert texts(chunk) == ["Hi"]
+        assert msgspec.to_builtins(chunk.usage) == read
+
+
 def test_a_poorer_usage_takes_nothing_back() -> None:
     """Figures that a later event leaves out stay, in one read and over several; others change."""
     full = {

@@ -11,7 +11,7 @@ import pytest
 
 from headgate import wire
 from headgate.errors import UpstreamProtocol
-from headgate.tool_calls import MAX_NAME, ToolCallIndex
+from headgate.tool_calls import MAX_CALLS, MAX_NAME, ToolCallIndex
 from support.counted_text import CountedText
 
 Piece = tuple[int, str, str, str]
@@ -166,3 +166,16 @@ def test_names_and_ids_are_bounded(what: str, said: dict[str, Any]) -> None:
         pieces(said)
     longest = "x" * MAX_NAME
     assert pieces(fragment(longest, id=longest)) == [(0, longest, longest, "")]
+
+
+@pytest.mark.parametrize("ids", [True, False], ids=["ids", "indexes"])
+def test_calls_are_bounded(*, ids: bool) -> None:
+    """What is kept of each must end somewhere, however they are told apart."""
+
+    def call(number: int) -> dict[str, Any]:
+        return fragment("f", id=f"call-{number}" if ids else "same") | {"index": number}
+
+    most = [call(number) for number in range(MAX_CALLS)]
+    assert len(pieces(*most)) == (MAX_CALLS if ids else 1)
+    with pytest.raises(UpstreamProtocol, match=f"more than {MAX_CALLS} tool calls"):
+        pieces(*most, call(MAX_CALLS))

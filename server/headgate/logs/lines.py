@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
 
 from headgate.config import LogSettings
+from headgate.logs.outlet import Outlet
 from headgate.logs.repeats import Repeats
 from headgate.logs.tracebacks import traceback_of
 from headgate.secrets import HIDDEN, telling
@@ -41,6 +41,7 @@ class _State:
     level = LEVELS["info"]
     secrets: tuple[str, ...] = ()
     worker: int | None = None
+    outlet: Outlet | None = None
 
 
 def configure_logs(
@@ -62,6 +63,7 @@ def configure_logs(
     hide(secrets)
     _State.worker = worker
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
+    _State.outlet = outlet = Outlet(sys.stderr.buffer)
     # In place, because loggers that were used before hold on to this list.
     _processors[:] = [
         _drop_below_level,
@@ -75,9 +77,7 @@ def configure_logs(
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.BytesLoggerFactory(
-            cast("BinaryIO", _Unfailing(sys.stderr.buffer))
-        ),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", outlet)),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_FromLibraries(LIBRARIES)], level=LIBRARIES, force=True)
@@ -93,21 +93,6 @@ def hide(secrets: Iterable[str]) -> None:
     # As JSON spells them, too; the longest first, because one may be a part of another.
     forms = {form for text in telling(secrets) for form in (text, json.dumps(text)[1:-1])}
     _State.secrets = tuple(sorted({*_State.secrets, *forms}, key=len, reverse=True))
-
-
-class _Unfailing:
-    """A file whose disk may be full and whose reader may have gone: no call fails for its line."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        with suppress(OSError):
-            self._file.write(data)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._file.flush()
 
 
 class _FromLibraries(logging.Handler):
@@ -139,6 +124,8 @@ def _add_facts(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     event.pop("template", None)
     if _State.worker is not None:
         event["worker"] = _State.worker
+    if _State.outlet is not None and _State.outlet.lost:
+        event["lines_lost"] = _State.outlet.lost
     return event
 
 

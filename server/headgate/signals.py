@@ -8,8 +8,10 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+from headgate.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -78,5 +80,4 @@ async def meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 def tell(line: str) -> None:
     """One line for the person who started this, if there is still somebody to read it."""
-    with suppress(OSError):
-        print(f"headgate: {line}", file=sys.stderr, flush=True)  # noqa: T201 - that is its purpose
+    Outlet(sys.stderr.buffer).write(f"headgate: {line}\n".encode(errors="backslashreplace"))

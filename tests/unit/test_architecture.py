@@ -12,7 +12,7 @@ ROOT = Path(headgate.__file__).parent
 # A module may import from its own layer and from those above it in this list.
 # A package such as `throttle` is one entry; "headgate" is the package itself.
 LAYERS = {
-    "ground": "headgate errors secrets wire sse timer outbox write_ahead backoff budget"
+    "ground": "headgate errors secrets wire sse timer outbox outlet write_ahead backoff budget"
     " retry_after v1",
     "configuration": "config",
     "upstream": "trust upstream surrogates upstream_status system_prompt validate",

@@ -19,9 +19,9 @@ from headgate.config import LogSettings, log_warnings
 from headgate.errors import UpstreamUnavailable
 from headgate.logs.attempts import host_of
 from headgate.logs.calls import labels_of, name_or_class
-from headgate.logs.outlet import PIECE, Outlet
 from headgate.logs.repeats import Repeats
 from headgate.logs.tracebacks import traceback_of, words_of
+from headgate.outlet import PIECE, Outlet
 from support.processes import clean_environment
 
 START = """

@@ -15,9 +15,9 @@ import msgspec
 import structlog
 
 from headgate.config import LogSettings
-from headgate.logs.outlet import Outlet
 from headgate.logs.repeats import Repeats
 from headgate.logs.tracebacks import traceback_of
+from headgate.outlet import Outlet
 from headgate.secrets import HIDDEN, telling
 
 if TYPE_CHECKING:

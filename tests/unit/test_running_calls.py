@@ -43,6 +43,25 @@ async def test_a_stop_cuts_who_is_not_done_and_takes_no_more() -> None:
     assert len(calls) == 0
 
 
+async def test_who_is_let_in_behind_the_cut_is_cut_too() -> None:
+    """It came in time, and was still being asked who it is."""
+    calls, known = RunningCalls(), asyncio.Event()
+
+    async def late() -> str:
+        with calls.running():
+            await known.wait()
+            return await call(calls)
+
+    task = asyncio.create_task(late())
+    await asyncio.sleep(0)
+    stop = asyncio.create_task(calls.finish(0))
+    while not calls._cut:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    known.set()
+    assert await task == "cut"
+    await stop
+
+
 async def test_what_fails_within_is_no_end_of_the_time() -> None:
     """A TimeoutError of the work's own comes through as it is."""
     calls = RunningCalls()

@@ -20,7 +20,7 @@ def completion_of(data: bytes) -> wire.Completion:
     """The answer without the figures that cannot be counts; it is worth more than they are.
 
     Raises:
-        msgspec.ValidationError: other parts have another shape, too.
+        msgspec.DecodeError: it is broken behind them, or other parts have another shape, too.
     """
     answer = msgspec.json.decode(data)
     answer["usage"] = _counts(answer["usage"])

@@ -206,10 +206,8 @@ class Reply:
 
     def _parse(self, data: bytes, *, cut: bool) -> wire.Completion:
         try:
-            return _decode(data)
+            return _read(data)
         except msgspec.ValidationError as error:
-            if odd_usage.is_about_usage(error):
-                return self._parse_odd_usage(data)
             raise UpstreamProtocol(f"the upstream's JSON has another shape: {error}") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if _HALF.search(data):
@@ -219,12 +217,6 @@ class Reply:
                     "the upstream closed in the middle of its answer"
                 ) from error
             raise UpstreamProtocol("the upstream's answer is no valid JSON") from error
-
-    def _parse_odd_usage(self, data: bytes) -> wire.Completion:
-        try:
-            return odd_usage.completion_of(data)
-        except msgspec.ValidationError as error:
-            raise UpstreamProtocol(f"the upstream's JSON has another shape: {error}") from error
 
     def _parse_halves(self, data: bytes) -> wire.Completion:
         self._halves = self._halves or HalfJoiner()
@@ -247,6 +239,15 @@ class Reply:
         for index in sorted(self._seen - self._ended):
             chunk.finishes[index] = ""
         self._ended |= self._seen
+
+
+def _read(data: bytes) -> wire.Completion:
+    try:
+        return _decode(data)
+    except msgspec.ValidationError as error:
+        if odd_usage.is_about_usage(error):
+            return odd_usage.completion_of(data)
+        raise
 
 
 def _head(completion: wire.Completion) -> Head:

@@ -210,6 +210,12 @@ def test_figures_that_are_no_counts_cost_no_answer(said: Any, read: Any) -> None
         assert msgspec.to_builtins(chunk.usage) == read
 
 
+def test_odd_figures_in_an_answer_that_is_cut() -> None:
+    """That it is cut counts more."""
+    with pytest.raises(UpstreamUnavailable):
+        Reply().feed_body(b'{"usage": [], "choices": [')
+
+
 def test_a_poorer_usage_takes_nothing_back() -> None:
     """Figures that a later event leaves out stay, in one read and over several; others change."""
     full = {

@@ -23,8 +23,9 @@ import grpc
 from envoy import HTTP2, install
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import ask
+from support.ports import free_port
 from support.processes import clean_environment
-from support.redis_server import free_port, redis_server
+from support.redis_server import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -23,8 +23,8 @@ from headgate.config import Settings, load, parse_address
 from headgate.telemetry.telemetry import Telemetry
 from headgate.workers import supervisor
 from support.certificates import Authority
+from support.ports import free_port
 from support.processes import clean_environment
-from support.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from deploy.tools import HADOLINT
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import ask, text
-from support.redis_server import free_port
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

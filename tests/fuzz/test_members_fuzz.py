@@ -126,7 +126,7 @@ class World:
 offsets = st.lists(st.sampled_from([0.0, 30.0, -5.0, 1e6]), min_size=3, max_size=3)
 
 
-@settings(deadline=None, max_examples=MORE)
+@settings(max_examples=MORE)
 @given(
     offsets=offsets,
     happenings=events("kill", "slow", "connect", "cancel", "call", "pause", "step back"),
@@ -140,7 +140,7 @@ def test_the_gap_holds_over_all_members(offsets: list[float], happenings: list[E
     assert all(b - a >= PACE.gap - SLACK for a, b in pairwise(starts))
 
 
-@settings(deadline=None, max_examples=MORE)
+@settings(max_examples=MORE)
 @given(offsets=offsets, happenings=events("down", "hang", "up", "up anew", "cancel", "call"))
 def test_the_rate_holds_over_all_members_while_the_schedule_is_lost(
     offsets: list[float], happenings: list[Event]
@@ -154,7 +154,7 @@ def test_the_rate_holds_over_all_members_while_the_schedule_is_lost(
             assert starts[j] - first >= (j - i) * PACE.gap - SLACK
 
 
-@settings(deadline=None, max_examples=MORE)
+@settings(max_examples=MORE)
 @given(offsets=offsets, happenings=events("lose", "slow", "cancel", "kill", "connect"))
 def test_lost_replies_cost_slots_and_never_the_gap_of_a_member(
     offsets: list[float], happenings: list[Event]

@@ -43,7 +43,7 @@ async def _attempts(
     starts.sort()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(paces, paces, st.floats(0.5, 3), delays, handshakes)
 def test_no_gap_is_below_the_stricter_of_both(
     old: Pace, new: Pace, at: float, delay: list[float], shake: list[float]

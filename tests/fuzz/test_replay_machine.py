@@ -126,4 +126,4 @@ class ReplayMachine(RuleBasedStateMachine):
 
 
 TestReplay = ReplayMachine.TestCase
-TestReplay.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+TestReplay.settings = settings(max_examples=80, stateful_step_count=60)

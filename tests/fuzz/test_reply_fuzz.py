@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.answer import chat_response, delta_event, finished_event, started_event
@@ -175,7 +175,6 @@ def stream(events: Iterable[tuple[bytes, str]]) -> list[bytes]:
     return [encode_event(data, name) for data, name in events]
 
 
-@settings(deadline=None)
 @given(EVENTS, st.data())
 def test_chunk_boundaries_change_nothing(
     events: list[tuple[bytes, str]], data: st.DataObject
@@ -210,7 +209,6 @@ def test_who_answers_may_come_late() -> None:
         assert head.id == "c"
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_merging_changes_nothing(events: list[tuple[bytes, str]]) -> None:
     """Merged or not, the caller appends to the same text, and positions count the same."""
@@ -225,7 +223,6 @@ def test_merging_changes_nothing(events: list[tuple[bytes, str]]) -> None:
         sendable(delta_event(delta, total))
 
 
-@settings(deadline=None)
 @given(st.one_of(DATA, COMPLETIONS.map(encoded)))
 def test_a_whole_body(body: bytes) -> None:
     """An answer, or an error of ours."""
@@ -237,7 +234,6 @@ def test_a_whole_body(body: bytes) -> None:
     assert chunk.finishes
 
 
-@settings(deadline=None)
 @given(st.lists(COMPLETIONS.map(encoded), max_size=4), st.binary(max_size=30))
 def test_a_stream_that_is_cut(values: list[bytes], rest: bytes) -> None:
     """Whatever stands at the end without its blank line is our error or no matter."""

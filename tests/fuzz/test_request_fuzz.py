@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor as Field
 from google.protobuf.message_factory import GetMessageClass
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headgate import wire
@@ -122,7 +122,6 @@ def refuse(word: str) -> None:
     raise AssertionError(f"{word} is no JSON")
 
 
-@settings(deadline=None)
 @example(request=GOOD, allow_override=True, stream=True)
 @given(st.one_of(messages(pb.ChatRequest.DESCRIPTOR), nearly_good()), st.booleans(), st.booleans())
 def test_a_request_is_refused_or_said(

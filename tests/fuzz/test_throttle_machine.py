@@ -343,7 +343,5 @@ class ThrottleMachine(RuleBasedStateMachine):
         assert self.store.next_slot(self.latest + 100) == self.latest + 100
 
 
-ThrottleMachine.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None
-)
+ThrottleMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50)
 TestThrottle = ThrottleMachine.TestCase

@@ -26,8 +26,8 @@ from headgate.upstream import Chunk, Delta, Head
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
 from support.gateway import Caller, ask, gateway, trailer
+from support.ports import closed_port
 from support.raw_upstream import DONE, END, RawUpstream, chunked, delta, event, finish, stream_head
-from support.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -197,7 +197,7 @@ async def test_finally_blocks_run_in_the_calls_own_task_and_context(
     async with serving(corridor) as stub:
         call = stub.StreamChat(
             ask(stream_options=options),
-            timeout=0.2 if end == "deadline" else 10,
+            timeout=1 if end == "deadline" else 10,
             metadata=[("x-request-id", "r-7")],
         )
         await call.read()
@@ -421,21 +421,22 @@ async def test_a_call_is_let_go_without_a_collection() -> None:
         events = event(delta("Hello")) + event(finish()) + DONE
         await connection.send(stream_head(), chunked(events), END)
 
-    closed = f"http://127.0.0.1:{free_port()}/"
-    async with (
-        RawUpstream(answer) as upstream,
-        gateway(upstream.url) as good,
-        gateway(closed, retry={"max_attempts": 2, "initial_backoff": 0.01}) as bad,
-    ):
-        await bad.refused()
-        gc.collect()
-        gc.disable()
-        try:
-            for _ in range(5):
-                await bad.refused()
-                await bad.refused_chat()
-                assert await good.events()
-            names = [type(one).__name__ for one in gc.get_objects()]
-            assert names.count("_ServicerContext") <= 1  # gRPC's own, one for each call
-        finally:
-            gc.enable()
+    with closed_port() as closed:
+        url = f"http://127.0.0.1:{closed}/"
+        async with (
+            RawUpstream(answer) as upstream,
+            gateway(upstream.url) as good,
+            gateway(url, retry={"max_attempts": 2, "initial_backoff": 0.01}) as bad,
+        ):
+            await bad.refused()
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(5):
+                    await bad.refused()
+                    await bad.refused_chat()
+                    assert await good.events()
+                names = [type(one).__name__ for one in gc.get_objects()]
+                assert names.count("_ServicerContext") <= 1  # gRPC's own, one for each call
+            finally:
+                gc.enable()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from headgate.config import StartError
 from headgate.security import key_ring
 from support.issuer import AUDIENCE, ISSUER, Issuer
+from support.ports import closed_port
 from support.raw_upstream import RawUpstream, answers, says
 from support.secure import bearer, called, calling, noticed, posted, running
 
@@ -182,9 +182,8 @@ async def test_without_keys_there_is_no_start(reply: Any, line: str) -> None:
 
 async def test_keys_that_nobody_serves_say_where_they_were_looked_for() -> None:
     """And why: the host is what an operator has to look at."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        where = f"127.0.0.1:{closed.getsockname()[1]}"
+    with closed_port() as closed:
+        where = f"127.0.0.1:{closed}"
         auth = RULES | {"jwks_url": f"http://{where}/keys?tenant=secret"}
         with pytest.raises(StartError) as raised:
             async with running("http://127.0.0.1:1/", auth=auth):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pty
 import signal
@@ -81,7 +82,7 @@ async def test_watchers_stay_until_calls_are_refused() -> None:
     """A watcher that was ended while the port is open would come back at once, again and again."""
     async with (
         RawUpstream() as upstream,
-        gateway(upstream.url, server={"drain_delay": 0.3}) as caller,
+        gateway(upstream.url, server={"drain_delay": 1}) as caller,
     ):
         watch = stub(caller).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == SERVING
@@ -256,7 +257,8 @@ async def test_a_second_signal_ends_at_once() -> None:
         await _refused(running.address)
         running.send(signal.SIGTERM)
         assert await running.end() == 128 + signal.SIGTERM
-        assert await asked.code() is Code.UNAVAILABLE
+        # By its handler's end or by its connection's, whichever the client hears of first.
+        assert await asked.code() in {Code.UNAVAILABLE, Code.CANCELLED}
     assert "headgate: stopped at once by a second signal; running calls were cut" in running.said
 
 
@@ -272,6 +274,8 @@ async def _refused(address: str) -> None:
             _, writer = await asyncio.open_connection(host, int(port))
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:
+            continue
         writer.close()
         await asyncio.sleep(0.01)
 
@@ -323,10 +327,13 @@ def test_a_reader_that_has_left_is_no_fault() -> None:
     assert process.returncode == 1
 
 
-async def test_a_log_without_a_reader_fails_no_call() -> None:
-    """Its collector has died; calls go on, and so does the stop."""
+@pytest.mark.parametrize("collector", ["dead", "stuck"])
+async def test_a_log_without_a_reader_fails_no_call(collector: str) -> None:
+    """Calls go on, and so does the stop."""
     async with RawUpstream(says("word")) as upstream:
         reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # a dozen lines
+        kept = os.dup(reading) if collector == "stuck" else None
         with _run(
             "-m",
             "headgate",
@@ -339,12 +346,14 @@ async def test_a_log_without_a_reader_fails_no_call() -> None:
                 address = await asyncio.to_thread(_address, reading)
                 async with grpc.aio.insecure_channel(address) as channel:
                     method: Any = chat_pb2_grpc.ChatServiceStub(channel).Chat
-                    for _ in range(3):
+                    for _ in range(30):
                         assert (await method(ask(), timeout=20)).choices
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(process.wait, 30) == 0
             finally:
                 process.kill()
+                if kept is not None:
+                    os.close(kept)
 
 
 def _address(said: int) -> str:

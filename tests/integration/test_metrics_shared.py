@@ -113,7 +113,7 @@ async def test_the_command_says_where_its_metrics_are() -> None:
 async def test_replicas_see_each_other_and_a_lost_store(tmp_path: Path) -> None:
     """Members, ranks and shares on each replica's page; lost since, and found again."""
     async with redis_server(str(tmp_path)) as redis:
-        shared = PACE | {"store": redis.url, "store_timeout": 0.2}
+        shared = PACE | {"store": redis.url, "store_timeout": 2}
         sections: dict[str, Any] = {"metrics": METRICS, "throttle": shared}
         async with (
             RawUpstream(says("a")) as upstream,

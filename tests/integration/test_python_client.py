@@ -38,6 +38,7 @@ from support.chat_client import (
     started,
 )
 from support.gateway import gateway
+from support.ports import closed_port
 from support.raw_upstream import RawUpstream, event, says, streams
 from support.raw_upstream import delta as delta_json
 
@@ -134,11 +135,10 @@ async def test_nothing_is_retried_after_a_message() -> None:
 
 async def test_nobody_there_is_unavailable() -> None:
     """A port where nothing listens is one clear error and no hang."""
-    async with serving(ScriptedServicer()) as target:
-        pass
-    async with AsyncClient(target) as client:
-        with pytest.raises(Unavailable) as caught:
-            await client.chat("hi")
+    with closed_port() as port:
+        async with AsyncClient(f"127.0.0.1:{port}") as client:
+            with pytest.raises(Unavailable) as caught:
+                await client.chat("hi")
     assert caught.value.reason == ""
 
 
@@ -147,7 +147,7 @@ async def test_a_timeout_is_a_typed_error() -> None:
     servicer = ScriptedServicer(asyncio.Event())
     async with serving(servicer) as target, AsyncClient(target) as client:
         with pytest.raises(DeadlineExceeded):
-            [event async for event in client.stream_chat("hi", timeout=0.2)]
+            [event async for event in client.stream_chat("hi", timeout=1)]
         await servicer.ended.acquire()
 
 

@@ -101,9 +101,7 @@ class Script:
         return reply
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pace=st.sampled_from(PACES), trace=traces)
 def test_the_script_and_the_model_agree_on_every_trace(
     script: Script, pace: Pace, trace: list[tuple[int, tuple[Any, ...]]]
@@ -162,13 +160,15 @@ async def test_another_key_is_another_limit(member: Callable[..., RedisLedger]) 
 
 async def test_what_is_given_back_goes_to_another(member: Callable[..., RedisLedger]) -> None:
     """A slot that one member cannot use is not lost."""
-    first, second = member("a"), member("b")
+    # Only who knows the server's time to a quarter of the margin may have it.
+    wide = Pace(rate=2, min_interval=0.5, margin=0.2)
+    first, second = member("a", pace=wide), member("b", pace=wide)
     await enter(first)
     await enter(second)
     slots = (await first.reserve(3, SOON)).instants
     await first.give_back(slots[1:2])
     got = (await second.reserve(1, SOON)).instants[0]
-    assert abs(got - slots[1]) < PACE.margin
+    assert abs(got - slots[1]) < wide.margin
 
 
 async def test_a_pause_is_heard_by_all_at_once(member: Callable[..., RedisLedger]) -> None:

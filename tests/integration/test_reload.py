@@ -226,7 +226,7 @@ async def test_workers_share_the_new_pace(tmp_path: Path) -> None:
     async with RawUpstream(says("Hello")) as upstream:
         flags = ("--upstream", upstream.url, "--config", str(file), "--workers", "2")
         async with serving(*flags) as running:
-            calls = [asyncio.create_task(answer(running)) for _ in range(12)]
+            calls = [asyncio.create_task(answer(running)) for _ in range(20)]
             await upstream.until(lambda: len(upstream.requests) == 4)
             file.write_text(slow + "rate = 5\nmargin = 0.05\n")
             running.send(signal.SIGHUP)

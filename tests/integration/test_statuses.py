@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from support.gateway import Caller, gateway, text, trailer
+from support.ports import closed_port
 from support.raw_upstream import (
     Connection,
     RawUpstream,
@@ -167,10 +168,10 @@ async def test_status_of(script: Any, code: Code, reason: str, method: str) -> N
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_refused_connection(method: str) -> None:
     """Nobody listens there."""
-    async with RawUpstream(close) as upstream:
-        url = upstream.url
-    async with gateway(url, retry={"max_attempts": 1}) as caller:
-        error = await fail(caller, method)
+    with closed_port() as closed:
+        url = f"http://127.0.0.1:{closed}/"
+        async with gateway(url, retry={"max_attempts": 1}) as caller:
+            error = await fail(caller, method)
 
     assert (error.code(), trailer(error, "headgate-reason")) == (
         Code.UNAVAILABLE,

@@ -20,6 +20,7 @@ from support.heard import heard_of
 from support.joined_streams import KEY
 from support.otlp import Receiver, receiving
 from support.raw_upstream import DONE, RawUpstream, answers, delta, event, finish, says, streams
+from support.traffic import SLOW
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -62,9 +63,8 @@ async def test_one_trace_from_the_caller_to_the_upstream() -> None:
     usage = {"id": "c-1", "object": "chat.completion.chunk", "choices": [], "usage": USAGE}
     ends = event(finish()) + event(usage) + DONE
     stream = streams(event(delta("Hel")), event(delta("lo")), ends)
-    pace = {"rate": 20, "min_interval": 0.05}
     scripts = (says("first"), FAILS, stream)
-    async with traced(*scripts, retry=QUICK, throttle=pace) as (receiver, upstream, caller):
+    async with traced(*scripts, retry=QUICK, throttle=SLOW) as (receiver, upstream, caller):
         await caller.events()
         sent = {"traceparent": SAMPLED, "tracestate": "a=1,b=2", "baggage": "team=red"}
         await from_caller(caller, **sent, **{"x-request-id": "r-1"}).events(

@@ -20,6 +20,7 @@ import pytest
 from headgate.config import UpstreamSettings
 from headgate.http_upstream.transport import Transport
 from support.gateway import Caller, ask, gateway, text, trailer
+from support.ports import closed_port
 from support.raw_upstream import (
     DONE,
     END,
@@ -394,8 +395,10 @@ async def test_a_proxy_that_refuses(environment: pytest.MonkeyPatch) -> None:
         options = {"proxy": f"http://127.0.0.1:{proxy.port}"}
         async with gateway("https://a.invalid/api", upstream=options, retry=ONCE) as caller:
             refused = await refusal(caller)
-    async with gateway(UNKNOWN, upstream=options, retry=ONCE) as caller:
-        dead = await refusal(caller)
+    with closed_port() as closed:
+        options = {"proxy": f"http://127.0.0.1:{closed}"}
+        async with gateway(UNKNOWN, upstream=options, retry=ONCE) as caller:
+            dead = await refusal(caller)
     assert environment is not None
     for error in (refused, dead):
         assert error.code() is Code.UNAVAILABLE

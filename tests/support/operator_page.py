@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.ports import free_port
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
@@ -100,12 +101,7 @@ class Page:
 
 def free_ports(*named: str) -> dict[str, str]:
     """For each of these a port that nobody has."""
-    with ExitStack() as stack:
-        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in named]
-        return {
-            name: str(listener.getsockname()[1])
-            for name, listener in zip(named, taken, strict=True)
-        }
+    return {name: str(free_port()) for name in named}
 
 
 def _environment() -> dict[str, str]:

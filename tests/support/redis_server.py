@@ -6,11 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -173,11 +174,3 @@ async def slow_link(target: int) -> AsyncIterator[SlowLink]:
             task.cancel()
         await asyncio.gather(*link._tasks, return_exceptions=True)
         await server.wait_closed()
-
-
-def free_port() -> int:
-    """A port at which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

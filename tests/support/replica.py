@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from support.ports import free_port
 from support.processes import clean_environment
-from support.redis_server import free_port
 from support.scrape import scrape
 
 if TYPE_CHECKING:

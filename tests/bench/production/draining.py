@@ -12,7 +12,7 @@ import aiohttp
 
 from bench.production.calls import ask, chat_end, in_words, plain, stream_end, stub
 from bench.production.gateway import ROOT, UNLIMITED, gateway, upstream
-from support.redis_server import free_port
+from support.ports import free_port
 from support.scrape import state
 from table import Row
 

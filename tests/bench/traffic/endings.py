@@ -13,13 +13,13 @@ from headgate.v1 import chat_pb2_grpc
 from scene import (
     UNLIMITED,
     ask,
-    free_port,
     gateway,
     next_event,
     reason,
     scene,
     trailer,
 )
+from support.ports import free_port
 from support.raw_upstream import RawUpstream, says
 from table import Row
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from scene import free_port
 from support.envoy import program
+from support.ports import free_port
 from support.processes import clean_environment
 
 if TYPE_CHECKING:

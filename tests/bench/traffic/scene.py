@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
@@ -194,14 +193,6 @@ async def gateway(
         await _end(process)
         if reading is not None:
             await reading
-
-
-def free_port() -> int:
-    """A port at which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _start(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from contextlib import suppress
 from io import UnsupportedOperation
@@ -29,11 +30,11 @@ class Outlet:
         self.lost = 0
         self._file = file
         self._torn = False
-        self._poll: select.poll | None = None
+        self._poll = select.poll()
+        self._descriptor: int | None = None
         with suppress(UnsupportedOperation):  # what is no real file always has room
-            descriptor = file.fileno()
-            self._poll = select.poll()
-            self._poll.register(descriptor, select.POLLOUT)
+            self._descriptor = file.fileno()
+            self._poll.register(self._descriptor, select.POLLOUT)
 
     def write(self, line: bytes) -> None:
         """A whole line."""
@@ -50,12 +51,17 @@ class Outlet:
         """Nothing is held back."""
 
     def _has_room(self) -> bool:
-        return self._poll is None or bool(self._poll.poll(0 if self.lost else PATIENCE * 1000))
+        if self._descriptor is None:
+            return True
+        return bool(self._poll.poll(0 if self.lost else PATIENCE * 1000))
 
     def _put(self, piece: bytes) -> bool:
         try:
-            self._file.write(piece)
-            self._file.flush()
+            if self._descriptor is None:
+                self._file.write(piece)
+            else:  # past the file's own buffer, which would keep what the disk did not take
+                while piece:
+                    piece = piece[os.write(self._descriptor, piece) :]
         except OSError:
             return False
         return True

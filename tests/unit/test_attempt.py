@@ -30,6 +30,7 @@ from headgate.http_upstream.attempt import (
     TAIL_TIMEOUT,
     Attempt,
 )
+from headgate.http_upstream.report import AttemptReport, unheard
 from headgate.secrets import Secrets
 from headgate.upstream import Call, Gate
 from support.virtual_time import run_virtually
@@ -350,15 +351,17 @@ async def test_a_body_that_decodes_to_very_much(status: int, stream: bool) -> No
 class Gatekeeper:
     """The throttle's gate, which opens after so many seconds, or never."""
 
-    def __init__(self, seconds: float, refusal: Exception | None = None) -> None:
+    def __init__(self, seconds: float, refusal: Exception | None = None, *, asked: int = 1) -> None:
         self._seconds = seconds
         self._refusal = refusal
+        self._left = asked
 
     async def connected(self) -> bool:
         await asyncio.sleep(self._seconds)
         if self._refusal is not None:
             raise self._refusal
-        return True
+        self._left -= 1
+        return self._left == 0
 
     def written(self) -> None:
         pass
@@ -372,16 +375,19 @@ class Behind(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(1)
-        await request.extensions["gate"].connected()
+        while not await request.extensions["gate"].connected():
+            pass
         await asyncio.sleep(1)
         return httpx.Response(200, stream=self._body)
 
 
-def upstream_behind(body: Offering, total_timeout: float = 10) -> HttpUpstream:
+def upstream_behind(
+    body: Offering, total_timeout: float = 10, hear: Callable[[AttemptReport], None] = unheard
+) -> HttpUpstream:
     settings = UpstreamSettings(
         url="http://127.0.0.1:1/", total_timeout=total_timeout, idle_timeout=30
     )
-    upstream = HttpUpstream(settings)
+    upstream = HttpUpstream(settings, hear=hear)
     upstream._transport = Behind(body)  # type: ignore[assignment]
     return upstream
 
@@ -397,6 +403,22 @@ def test_a_wait_at_the_gate_is_on_no_timer() -> None:
             body.more.put_nowait(event("b", finish_reason="stop"))
             await anext(chunks)
         assert body.limits[0] == pytest.approx(60, abs=0.1)
+        assert call.spent == pytest.approx(2, abs=0.1)
+
+    run_virtually(main())
+
+
+def test_a_gate_may_be_asked_more_than_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report tells when there was a connection, and when the request was let through."""
+
+    async def main() -> None:
+        monkeypatch.setattr("time.monotonic", asyncio.get_running_loop().time)
+        gate, reports = Gatekeeper(20, asked=3), list[AttemptReport]()
+        call = Call(request=wire.ChatRequest(messages=[], stream=True), gate=gate)
+        async with upstream_behind(Offering(), hear=reports.append).open(call) as chunks:
+            await anext(chunks)
+        (report,) = reports
+        assert (report.connected, report.written) == pytest.approx((1, 61), abs=0.1)
         assert call.spent == pytest.approx(2, abs=0.1)
 
     run_virtually(main())

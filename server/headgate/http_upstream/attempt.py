@@ -84,14 +84,16 @@ class Attempt:
 
     async def connected(self) -> bool:
         """The transport's question; a wait at the throttle's gate is on no timer of ours."""
-        self._report.connected = self._elapsed()
+        if self._report.connected is None:
+            self._report.connected = self._elapsed()
         opened = True
         if self._call.gate is not None:
             self._timer.limit(math.inf)
             opened = await self._pass(self._call.gate)
         seconds, _ = self._opening_limit()
         self._timer.until(min(self._loop.time() + seconds, self._total_at))
-        self._report.written = self._elapsed()
+        if opened:
+            self._report.written = self._elapsed()
         return opened
 
     async def _pass(self, gate: Gate) -> bool:

@@ -71,6 +71,8 @@ class RetryDoor:
                 chunks = await way.__aenter__()
             except Refused as refusal:
                 # A retry that gets no slot in time: the caller hears why it was needed.
+                if failure is not None:
+                    self._note_the_end(failure)
                 raise failure or refusal from refusal.__cause__
             except HeadgateError as error:
                 delay = self._delay_before_next(call, error)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headgate import odd_usage, wire
+from headgate import odd_answer, wire
 from headgate.errors import UpstreamError, UpstreamProtocol, UpstreamUnavailable
 from headgate.extra import ExtraFields
 from headgate.split import SURELY_SHORT, split_delta, text_length
@@ -155,8 +155,8 @@ class Reply:
 
     def _completion(self, data: bytes, chunk: Chunk, *, whole: bool, cut: bool = False) -> None:
         completion = self._parse(data, cut=whole or cut)
-        if completion.error:
-            raise error_in_body(completion.error)
+        if completion.error or completion.object == "error":  # vLLM says it without the key
+            raise error_in_body(completion.error or _error_object(data))
         if self._head is None and (completion.choices or completion.id):
             self._head = _head(completion)
         before = len(chunk.deltas)
@@ -245,8 +245,8 @@ def _read(data: bytes) -> wire.Completion:
     try:
         return _decode(data)
     except msgspec.ValidationError as error:
-        if odd_usage.is_about_usage(error):
-            return odd_usage.completion_of(data)
+        if odd_answer.is_odd(error):
+            return odd_answer.completion_of(data)
         raise
 
 

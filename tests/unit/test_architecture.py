@@ -16,7 +16,7 @@ LAYERS = {
     " retry_after v1",
     "configuration": "config",
     "upstream": "trust upstream surrogates upstream_status system_prompt validate",
-    "translation": "translate split tool_calls odd_usage extra merge reply",
+    "translation": "translate split tool_calls odd_answer extra merge reply",
     "doors": "retry callers throttle join redis_ledger http_upstream",
     "calls": "progress request_id intake identity running_calls hold answer security",
     "statuses": "status rich_status guard ending watch",

@@ -91,6 +91,30 @@ async def test_who_is_cancelled_at_the_very_end_leaves_no_connection() -> None:
     assert body.closed
 
 
+@pytest.mark.parametrize(
+    ("media", "pieces"),
+    [
+        ("", [b"da", b"ta", WHOLE[4:]]),
+        ("text/plain", [b"\xef", b"\xbb\xbf\n", b"d", WHOLE[1:]]),
+        ("Text/Event-Stream", [b"x: y\n", WHOLE]),
+        ("application/json", [b"\xef\xbb", b"\xbf", b'{"choices":[{"message":{"content":"a"}}]}']),
+    ],
+)
+async def test_a_start_that_comes_in_pieces(media: str, pieces: list[bytes]) -> None:
+    """What an answer is shows by its first bytes, however they are cut."""
+    body = Held()
+    body.pieces = [b"", *reversed(pieces)]
+
+    async def send(_: Call, __: Gate) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": media}, stream=body)
+
+    call = Call(request=wire.ChatRequest(messages=[], stream=True))
+    attempt = Attempt(send, call, UpstreamSettings(url="http://127.0.0.1:1/"), Secrets([]))
+    first = await attempt.first()
+    assert [delta.content for delta in first.deltas] == ["a"]
+    await attempt.close()
+
+
 class Offering(Held):
     """Answers with a first delta, then offers what the test gives it, while a read waits."""
 

@@ -210,6 +210,57 @@ def test_figures_that_are_no_counts_cost_no_answer(said: Any, read: Any) -> None
         assert msgspec.to_builtins(chunk.usage) == read
 
 
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning"),
+    [
+        ([THOUGHT], "", "Hm."),
+        ([THOUGHT, {"type": "text", "text": "Hi"}], "Hi", "Hm."),
+        ([{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Hi"}], "Hi", "Hm."),
+        ([{"type": "text", "text": "Hi"}, {"type": "image"}, "odd"], "Hi", ""),
+    ],
+)
+def test_content_in_parts(content: Any, text: str, reasoning: str) -> None:
+    """As Mistral's reasoning models send it, whole and streamed."""
+    whole = Reply().feed_body(json.dumps(completion(content)).encode())
+    streamed = feed(Reply(), delta(content))
+    for chunk in (whole, streamed):
+        said = [(each.content, each.reasoning) for each in chunk.deltas]
+        assert said == [(text, reasoning)]
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "kept"),
+    [
+        ({"content": [{"token": "Hi", "logprob": -0.5, "top_logprobs": None}]}, [("Hi", -0.5)]),
+        ({"content": [{"token": "Hi", "logprob": None}]}, None),
+        (-0.5, None),
+        ([], None),
+    ],
+)
+def test_odd_log_probabilities_cost_no_answer(logprobs: Any, kept: Any) -> None:
+    """What is one all the same is kept."""
+    body = completion("Hi")
+    body["choices"][0]["logprobs"] = logprobs
+    chunk = Reply().feed_body(json.dumps(body).encode())
+    (said,) = chunk.deltas
+    assert said.content == "Hi"
+    read = said.logprobs and [(t.token, t.logprob) for t in said.logprobs.content or ()]
+    assert read == kept
+
+
+def test_an_error_without_the_key_is_one_all_the_same() -> None:
+    """Behind content it is no end of an answer."""
+    reply = Reply()
+    feed(reply, delta("Hi"))
+    error = {"object": "error", "message": "out of memory", "code": 500}
+    reply.feed([*events(error), Event(b"[DONE]")])
+    with pytest.raises(UpstreamUnavailable):
+        reply.end()
+
+
 def test_odd_figures_in_an_answer_that_is_cut() -> None:
     """That it is cut counts more."""
     with pytest.raises(UpstreamUnavailable):

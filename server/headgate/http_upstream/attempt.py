@@ -44,6 +44,7 @@ ERROR_BODY_TIMEOUT = 5.0
 # After the finish only the usage may still come; nobody waits long for that.
 TAIL_TIMEOUT = 5.0
 DRAIN_TIMEOUT = 0.05
+_BOM = b"\xef\xbb\xbf"
 _SSE_STARTS = (b"data:", b":", b"event:", b"id:", b"retry:")
 
 
@@ -203,8 +204,8 @@ class Attempt:
     async def _start(self) -> bytes:
         """The first bytes that are not white space; empty at the end of an empty body."""
         start = b""
-        while not start and (data := await self._read()) is not None:
-            start = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+        while (not start or _may_become(start)) and (data := await self._read()) is not None:
+            start = (start + data).removeprefix(_BOM).lstrip()
         return start
 
     async def _whole(self, start: bytes) -> bytes:
@@ -360,12 +361,19 @@ class Attempt:
         return error
 
 
+def _may_become(start: bytes) -> bool:
+    """Whether the next bytes can still make it one of those that are looked for."""
+    return any(
+        len(start) < len(whole) and whole.startswith(start) for whole in (_BOM, *_SSE_STARTS)
+    )
+
+
 def _check_is_stream(start: bytes, media: str) -> None:
     if not start:
         raise UpstreamUnavailable("the upstream's answer was empty")
     if start.startswith(b"<"):
         raise UpstreamUnavailable("the upstream answered with a web page")
-    if not media.startswith("text/event-stream") and not start.startswith(_SSE_STARTS):
+    if not media.lower().startswith("text/event-stream") and not start.startswith(_SSE_STARTS):
         raise UpstreamProtocol("the upstream's answer is neither JSON nor an event stream")
 
 

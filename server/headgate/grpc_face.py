@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import grpc
@@ -33,10 +33,11 @@ from headgate.translate import RequestReader, extra_from_struct
 from headgate.upstream import Call, Chunk, Upstream, extend
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
+from headgate.validate import MAX_ITEMS, crowd
 from headgate.watch import Unwatched, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -248,23 +249,34 @@ class Arrived:
         data: the message as it came.
     """
 
-    __slots__ = ("_message",)
+    __slots__ = ("_data",)
 
     def __init__(self, data: bytes) -> None:
-        self._message: pb.ChatRequest | None = None
-        with suppress(DecodeError):
-            self._message = pb.ChatRequest.FromString(data)
+        self._data = data
 
     def take(self) -> pb.ChatRequest:
-        """The message; once.
+        """The message; once, and not before it is known who sends it: reading it is work.
 
         Raises:
-            InvalidRequest: its bytes are none.
+            InvalidRequest: its bytes are none, or there is too much in it to look at each.
         """
-        message, self._message = self._message, None
-        if message is None:
-            raise InvalidRequest([_UNREADABLE])
+        data, self._data = self._data, b""
+        try:
+            message = pb.ChatRequest.FromString(data)
+        except DecodeError:
+            raise InvalidRequest([_UNREADABLE]) from None
+        if wrong := list(_crowds(message)):
+            raise InvalidRequest(wrong)
         return message
+
+
+def _crowds(message: pb.ChatRequest) -> Iterator[FieldViolation]:
+    yield from crowd("messages", len(message.messages))
+    yield from crowd("tools", len(message.tools))
+    yield from crowd("stop", len(message.stop))
+    if len(message.messages) <= MAX_ITEMS:
+        parts = sum(len(each.parts) + len(each.tool_calls) for each in message.messages)
+        yield from crowd("messages.parts", parts)
 
 
 def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:

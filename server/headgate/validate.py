@@ -27,6 +27,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (-2.0, 2.0),
     "frequency_penalty": (-2.0, 2.0),
 }
+MAX_ITEMS = 10_000
+"""Messages, tools and their like: two bytes can make one, and each costs us far more."""
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 TOOL_CHOICES = ("none", "auto", "required")
@@ -41,9 +43,18 @@ def violations(request: wire.ChatRequest) -> list[FieldViolation]:
     return [*_messages(request), *_sampling(request), *_counts(request), *_tools(request)]
 
 
+def crowd(field: str, count: int) -> Iterator[FieldViolation]:
+    """What is wrong with so many items."""
+    if count > MAX_ITEMS:
+        yield FieldViolation(field, f"has {count} items; allowed: at most {MAX_ITEMS}")
+
+
 def _messages(request: wire.ChatRequest) -> Iterator[FieldViolation]:
     if not request.messages:
         yield FieldViolation("messages", "is empty; at least one message is required")
+    if len(request.messages) > MAX_ITEMS:
+        yield from crowd("messages", len(request.messages))
+        return
     for index, message in enumerate(request.messages):
         yield from _message(f"messages[{index}]", message)
 
@@ -95,6 +106,9 @@ def _counts(request: wire.ChatRequest) -> Iterator[FieldViolation]:
 
 
 def _tools(request: wire.ChatRequest) -> Iterator[FieldViolation]:
+    if request.tools and len(request.tools) > MAX_ITEMS:
+        yield from crowd("tools", len(request.tools))
+        return
     for index, tool in enumerate(request.tools or ()):
         path = f"tools[{index}]"
         if tool.type != "function":

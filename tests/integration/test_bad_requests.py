@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from headgate.v1 import chat_pb2 as pb
+from headgate.validate import MAX_ITEMS
 from support.gateway import Caller, ask, gateway, text, trailer
 from support.raw_upstream import RawUpstream, says
 
@@ -256,3 +257,31 @@ async def test_fields_of_a_newer_contract_are_read_over(
     answer = pb.ChatResponse.FromString(await chat(newer, timeout=20))
     assert answer.choices[0].message.content == "Hello"
     assert set(upstream.requests[0].json) == {"messages", "stream"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("unit", "field"),
+    [
+        (pb.ChatRequest(messages=[pb.ChatMessage()]), "messages"),
+        (pb.ChatRequest(tools=[pb.FunctionTool()]), "tools"),
+        (pb.ChatRequest(stop=[""]), "stop"),
+    ],
+    ids=["messages", "tools", "stop"],
+)
+async def test_a_crowd_is_counted_and_not_looked_at(
+    caller: Caller, upstream: RawUpstream, method: str, unit: pb.ChatRequest, field: str
+) -> None:
+    """Two bytes make a message; a megabyte of them would hold everybody up."""
+    request = pb.ChatRequest.FromString(unit.SerializeToString() * (MAX_ITEMS + 1))
+    (violation,) = violations(await refusal(caller, method, request))
+    assert violation.field == field
+    assert violation.description == f"has {MAX_ITEMS + 1} items; allowed: at most {MAX_ITEMS}"
+    assert upstream.requests == []
+
+
+async def test_parts_are_counted_over_all_messages(caller: Caller) -> None:
+    """However they are spread."""
+    message = pb.ChatMessage(role=pb.ROLE_USER, parts=[pb.ContentPart(text="a")] * 101)
+    error = await refusal(caller, "Chat", pb.ChatRequest(messages=[message] * 100))
+    assert [each.field for each in violations(error)] == ["messages.parts"]

@@ -174,6 +174,27 @@ def test_huge_integers_do_no_harm() -> None:
         assert [violation.field for violation in found] == [name.decode()]
 
 
+@pytest.mark.parametrize(("said", "read"), [(b"100.0", 100), (b"1e2", 100), (b"100", 100)])
+def test_whole_numbers_may_be_written_with_a_point(said: bytes, read: int) -> None:
+    """JSON knows one kind of number, and the published API says `number`."""
+    found = read_body(b'{"messages":[],"max_tokens":' + said + b"}", PUBLISHED)
+    assert (found.request.max_tokens, found.found) == (read, [])
+    assert refusal(b'{"messages":[],"max_tokens":1.5}') != []
+
+
+def test_a_schema_of_null_is_unset() -> None:
+    """As clients write that have none."""
+    tool = {"type": "function", "function": {"name": "now", "parameters": None}}
+    shape = {"type": "json_schema", "json_schema": {"name": "a", "schema": None}}
+    read = read_body(body(tools=[tool], response_format=shape), OPENAI)
+    assert read.found == []
+    assert read.request.tools is not None
+    assert read.request.tools[0].function.parameters is msgspec.UNSET
+    assert read.request.response_format is not None
+    assert read.request.response_format.json_schema is not None
+    assert read.request.response_format.json_schema.schema is msgspec.UNSET
+
+
 def test_schemas_are_handed_on_as_they_were_written() -> None:
     """Neither the order of keys nor the shape of numbers changes in a tool's schema."""
     schema = b'{"z": 1.0, "a": {"maximum": 10}}'

@@ -225,6 +225,23 @@ async def test_a_reader_that_stalls_is_cut() -> None:
             await response.read()
 
 
+async def test_an_error_is_short_whatever_it_quotes() -> None:
+    """What a caller wrote comes back cut, as over gRPC."""
+    body = {"messages": [{"role": "\u00e9" * 50_000, "content": "x"}]}
+    async with running(Scripted([opened("x"), ended()])) as (_, client):
+        response = await client.post("/api", json=body)
+        assert response.status == 400
+        assert len(await response.read()) < 4096
+
+
+async def test_violations_are_named_as_the_json_has_them() -> None:
+    """The contract puts a function's fields into the tool itself."""
+    body = HELLO | {"tools": [{"type": "function", "function": {"name": "f", "parameters": 1}}]}
+    async with running(Scripted([opened("x"), ended()])) as (_, client):
+        response = await client.post("/v1/chat/completions", json=body)
+        assert (await response.json())["error"]["param"] == "tools[0].function.parameters"
+
+
 async def test_a_reader_that_stalls_in_a_whole_answer_is_cut() -> None:
     """It would be kept in memory for as long as the reader likes."""
     upstream = Scripted([opened("x"), said("y" * 20_000_000), ended()])

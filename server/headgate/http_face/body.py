@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from headgate import wire
 from headgate.errors import FieldViolation, InvalidRequest
 
+_float = msgspec.json.Decoder(float).decode
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
 _decoders = {
     field.name: msgspec.json.Decoder(field.type)
     for field in msgspec.structs.fields(wire.ChatRequest)
+}
+_WHOLE = {
+    field.name for field in msgspec.structs.fields(wire.ChatRequest) if field.type == int | None
 }
 _NULL = b"null"
 _MAX_DESCRIPTION = 200
@@ -73,6 +77,7 @@ def read_body(data: bytes, dialect: Dialect) -> Body:
         # Tools that cannot be read are there all the same, so a choice among them is no fault.
         known.pop("tool_choice", None)
     request = wire.ChatRequest(messages=known.pop("messages", []), **known)
+    _forget_null_schemas(request)
     extra = _extra(fields, found) if dialect.unknown_is_extra else {}
     if request.stream is None:
         request.stream = dialect.stream_by_default
@@ -108,6 +113,20 @@ def _known_fields(fields: dict[str, Raw], found: list[FieldViolation]) -> dict[s
     return known
 
 
+def _forget_null_schemas(request: wire.ChatRequest) -> None:
+    """Null means unset here, too."""
+    for tool in request.tools or ():
+        if _is_null(tool.function.parameters):
+            tool.function.parameters = UNSET
+    shape = request.response_format.json_schema if request.response_format else None
+    if shape is not None and _is_null(shape.schema):
+        shape.schema = UNSET
+
+
+def _is_null(value: Raw | UnsetType) -> bool:
+    return isinstance(value, Raw) and bytes(value) == _NULL
+
+
 def _extra(fields: dict[str, Raw], found: list[FieldViolation]) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
@@ -127,13 +146,27 @@ def _decode_into(
     try:
         values[name] = decoder.decode(raw)
     except msgspec.ValidationError as error:
-        found.append(_violation(name, error))
+        if name in _WHOLE and (whole := _whole(raw)) is not None:
+            values[name] = whole
+        else:
+            found.append(_violation(name, error))
     except msgspec.DecodeError as error:
         found.append(FieldViolation(name, f"is no valid JSON: {error}"))
     except UnicodeDecodeError:
         found.append(FieldViolation(name, "is no valid UTF-8"))
     except RecursionError:
         found.append(FieldViolation(name, "is nested too deeply"))
+
+
+def _whole(raw: Raw) -> int | None:
+    """JSON has one kind of number: 100.0 is 100, and some languages write it so."""
+    if not set(b".eE").intersection(bytes(raw)):
+        return None
+    try:
+        value = _float(raw)
+    except msgspec.DecodeError:
+        return None
+    return int(value) if value.is_integer() else None
 
 
 def _violation(name: str, error: msgspec.ValidationError) -> FieldViolation:

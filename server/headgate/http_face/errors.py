@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,14 @@ from aiohttp import web
 
 from headgate.errors import FieldViolation, HeadgateError, InvalidRequest, Unauthenticated
 from headgate.http_face.translate import encode_json
+from headgate.rich_status import clip
 from headgate.status import http_status, pushback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX_VIOLATIONS = 50
+_OF_A_TOOL = re.compile(r"^(tools\[[0-9]+\])\.(name|parameters)$")
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -33,11 +36,13 @@ EXPOSED_HEADERS = (
 
 def error_body(error: HeadgateError) -> dict[str, Any]:
     """`{"error": {...}}`; beside OpenAI's four fields all violations and facts that there are."""
-    fields = _fields(http_status(error), error.message, error.reason.value)
+    fields = _fields(http_status(error), clip(error.message), error.reason.value)
     if isinstance(error, InvalidRequest):
-        fields["param"] = error.violations[0].field
-        shown = error.violations[:_MAX_VIOLATIONS]
-        fields["violations"] = [violation._asdict() for violation in shown]
+        shown = [
+            {name: clip(text) for name, text in violation._asdict().items()}
+            for violation in error.violations[:_MAX_VIOLATIONS]
+        ]
+        fields |= {"param": shown[0]["field"], "violations": shown}
     if error.metadata:
         fields["metadata"] = error.metadata
     return {"error": fields}
@@ -72,8 +77,12 @@ def plain_error_response(status: int, message: str, allow: str = "") -> web.Resp
 def in_json_terms(error: InvalidRequest) -> InvalidRequest:
     """The same with the paths of the JSON body, where extra parameters stand at the top."""
     return InvalidRequest(
-        [FieldViolation(field.removeprefix("extra."), text) for field, text in error.violations]
+        [FieldViolation(_in_json(field), text) for field, text in error.violations]
     )
+
+
+def _in_json(field: str) -> str:
+    return _OF_A_TOOL.sub(r"\1.function.\2", field.removeprefix("extra."))
 
 
 def _fields(status: int, message: str, code: str) -> dict[str, Any]:

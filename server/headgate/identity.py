@@ -6,6 +6,7 @@ before us); everybody else is known by address.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ CALLER_HEADER = "x-headgate-caller"
 FORWARDED_HEADER = "x-forwarded-for"
 LOCAL = "local"
 MAX_NAME = 256
+# Some proxies write the port, too: 203.0.113.9:4711, [2001:db8::1]:4711.
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
 class Identity:
@@ -78,7 +81,7 @@ def address_name(address: str | None) -> str:
 
 def stated_name(headers: Mapping[str, str]) -> str:
     """What the peer says that the caller is; empty for nothing. Only for trusted peers."""
-    return headers.get(CALLER_HEADER, "").strip()[:MAX_NAME]
+    return headers.get(CALLER_HEADER, "").strip()[:MAX_NAME].rstrip()
 
 
 @lru_cache(maxsize=1024)
@@ -90,10 +93,15 @@ def peer_address(peer: str) -> str | None:
     return rest.rpartition(":")[0].strip("[]")
 
 
+def _without_port(address: str) -> str:
+    found = _WITH_PORT.fullmatch(address)
+    return address if found is None else found[1] or found[2]
+
+
 @lru_cache(maxsize=1024)
 def _parse(address: str | None) -> IPv4Address | IPv6Address | None:
     try:
-        ip = ip_address((address or "").partition("%")[0])
+        ip = ip_address(_without_port(address or "").partition("%")[0])
     except ValueError:
         return None
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None

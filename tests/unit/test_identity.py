@@ -33,6 +33,7 @@ def test_a_trusted_peer_names_the_caller() -> None:
     assert Identity(["10.0.0.0/8"]).trusts("10.1.2.3")
     assert Identity(["unix"]).trusts(None)
     assert stated_name({"x-headgate-caller": " search "}) == "search"
+    assert stated_name({"x-headgate-caller": "a" * 255 + " b"}) == "a" * 255
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,10 @@ def test_a_trusted_peer_names_the_caller() -> None:
         ("198.51.100.1", "198.51.100.1"),
         ("203.0.113.9, 198.51.100.1", "198.51.100.1"),
         ("198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("198.51.100.1:4711, 10.0.0.2:443", "198.51.100.1"),
+        ("[2001:db8::1]:4711", "2001:db8::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("2001:db8::1", "2001:db8::/64"),
         ("198.51.100.1, nonsense", "10.1.2.3"),
         ("", "10.1.2.3"),
     ],

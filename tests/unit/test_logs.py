@@ -277,6 +277,8 @@ def test_repeats_remember_a_bounded_number_and_lose_no_count(
         ("8.8.8.8", "public"),
         ("2001:4860:4860::/64", "public"),
         ("fd00:1::/64", "private"),
+        ("Zo\u00eb\u00a0K", "Zo\u00eb\u00a0K"),  # stated by a trusted peer, no credential could
+        ("\udcff", "\udcff"),
     ],
 )
 def test_addresses_are_told_by_their_kind(caller: str, shown: str) -> None:

@@ -15,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headgate.security.peer import Rejected
@@ -205,6 +205,7 @@ def test_keys_for_other_uses_are_left_out() -> None:
     assert repr(keys) == "<KeySet ['good']>"
 
 
+@example("a.\udcff.c")  # an HTTP header's byte that is no text
 @given(st.text() | st.binary().map(lambda data: f"{part(data)}.{part(data)}."))
 def test_any_text_is_refused_in_the_same_way(text: str) -> None:
     """Never with another exception."""

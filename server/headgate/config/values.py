@@ -90,8 +90,8 @@ def _whole(value: object) -> object:
         number = _from_text(value)
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise ValueError("must be a whole number or inf")  # noqa: TRY004 - as above
-    if number == math.inf:
-        return math.inf
+    if isinstance(number, int) or number == math.inf:
+        return number
     if math.isnan(number) or number != math.floor(number):
         raise ValueError("must be a whole number or inf")
     return int(number)

@@ -129,7 +129,10 @@ def name_or_class(caller: str) -> str:
     """The caller's name, or of an address `local` (a socket), `loopback`, `private`, `public`."""
     if caller == LOCAL or is_name(caller):
         return caller
-    network = ip_network(caller, strict=False)
+    try:
+        network = ip_network(caller, strict=False)
+    except ValueError:  # a trusted peer may state what no credential could
+        return caller
     if network.is_loopback:
         return "loopback"
     return "private" if network.is_private else "public"

@@ -130,7 +130,7 @@ class Rules:
         """
         try:
             header: Mapping[str, Any] = jwt.get_unverified_header(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError):  # what comes in an HTTP header need be no text
             raise Rejected("malformed token") from None
         algorithm, kid = str(header.get("alg")), header.get("kid", "")
         if algorithm not in self.algorithms or "crit" in header or not isinstance(kid, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -29,6 +29,14 @@ class Place(NamedTuple):
     position: int
     wait: float | None
     exact: bool
+
+
+@runtime_checkable
+class Peekable(Protocol):
+    """Tells a Place, as `Observer.queued` is given it, also to who will not pass it on."""
+
+    def peek(self) -> Place:
+        """The place; nobody hears of it, so that no promise is made."""
 
 
 class Gate(Protocol):

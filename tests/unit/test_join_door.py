@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from headgate import errors, wire
+from headgate.backoff import Backoff
+from headgate.config import CallersSettings
+from headgate.throttle.door import ThrottleDoor
+from headgate.throttle.pacer import Pace
+from headgate.throttle.store import MemoryStore
+from headgate.throttle.throttle import Throttle
+from headgate.throttle.turnstile import Turnstile
 from support.joining import call, hello, joining, reading, settled, text, until, whole
 from support.scripted_upstream import Scripted, ended, opened, said
 
@@ -285,3 +293,21 @@ async def test_a_lingering_call_ends_at_a_drain() -> None:
         assert "[1 keys, 1 running" in repr(door)
         go.set()
         assert await there == "b"
+
+
+async def test_a_twin_is_no_promise() -> None:
+    """Joining looks where the call stands, but tells nobody, so a drain need not keep it."""
+    turnstile = Turnstile(Throttle(MemoryStore(Pace(min_interval=60))))
+    inner = ThrottleDoor(
+        Scripted(hello()), turnstile, CallersSettings(), max_wait=600, backoff=Backoff()
+    )
+    ticket = turnstile.throttle.enqueue(time.monotonic(), "before")
+    assert await turnstile.start(ticket)
+    async with joining(inner) as door:
+        first = reading(door, call())
+        await settled()
+        both = [first, reading(door, call())]
+        await settled()
+        turnstile.drain(300)
+        ends = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(end) for end in ends] == [errors.Draining] * 2

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headgate.upstream import Peekable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -35,6 +37,11 @@ class Audience:
         if self._running:
             observer.attempt_started()
         self._observers[who] = observer
+
+    def peek(self) -> Place | None:
+        """Where the call stands, for who tells nobody; None while it does not wait."""
+        place = self.place
+        return place.peek() if isinstance(place, Peekable) else place and place()
 
     def remove(self, who: Hashable) -> None:
         del self._observers[who]

@@ -133,7 +133,7 @@ class SharedCall:
         """Nobody waits for a slot that comes too late (promise 4), whoever's slot it is."""
         now = asyncio.get_running_loop().time()
         patience = patience_of(call, now, {})
-        place = self._audience.place and self._audience.place()
+        place = self._audience.peek()
         if place and place.wait is not None and now + place.wait > patience.until:
             about = "" if place.exact else "about "
             raise WaitTooLong(

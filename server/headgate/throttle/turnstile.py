@@ -143,7 +143,7 @@ class Turnstile:
         self.turn()
         try:
             if not await self._is_over_soon(ticket, future):
-                on_queued(lambda: self._place(ticket))
+                on_queued(_PlaceOf(self, ticket))
                 await future
         finally:
             self._waiting.pop(ticket, None)
@@ -157,9 +157,26 @@ class Turnstile:
         await asyncio.wait({future}, timeout=FETCH)
         return future.done()
 
-    def _place(self, ticket: Ticket) -> Place:
-        """Told to a caller, so a drain keeps the promise that this is."""
-        ticket.told = True
+    def place(self, ticket: Ticket) -> Place:
+        """Where a ticket stands now."""
         now = self._clock()
         outlook = self.throttle.outlook(ticket, now)
         return Place(outlook.position, max(0.0, outlook.at - now), outlook.exact)
+
+
+class _PlaceOf:
+    """Tells where a ticket stands; see `headgate.upstream.Peekable`."""
+
+    __slots__ = ("_ticket", "_turnstile")
+
+    def __init__(self, turnstile: Turnstile, ticket: Ticket) -> None:
+        self._turnstile = turnstile
+        self._ticket = ticket
+
+    def __call__(self) -> Place:
+        """Told to a caller, so a drain keeps the promise that this is."""
+        self._ticket.told = True
+        return self.peek()
+
+    def peek(self) -> Place:
+        return self._turnstile.place(self._ticket)

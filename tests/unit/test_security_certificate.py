@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from headgate.config import ConfigError, TlsSettings
-from headgate.security.certificate import ServerCertificate, load_certificate
+from headgate.security.certificate import ServerCertificate, _context, load_certificate
 from support.certificates import DAY, Authority, Files, Pair
 
 if TYPE_CHECKING:
@@ -77,3 +77,12 @@ def test_a_pair_that_does_not_fit_leaves_the_old_one(tmp_path: Path) -> None:
     certificate.look()
     certificate.look()
     assert certificate.value.chain == new.certificate
+
+
+def test_files_that_vanish_while_they_are_read_leave_the_old_ones_at_work(tmp_path: Path) -> None:
+    """They are read twice, and may be replaced in between."""
+    settings = TlsSettings.model_construct(
+        cert_file=str(tmp_path / "gone.crt"), key_file=str(tmp_path / "gone.key")
+    )
+    with pytest.raises(ConfigError, match="cannot be read: no such file or directory"):
+        _context(settings)

@@ -7,9 +7,10 @@ import math
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,10 @@ from headgate.workers import messages
 from headgate.workers.link import Link
 from headgate.workers.outfit import keeps_schedule, outfit, plain_settings, settings_of
 from headgate.workers.port import Port
+from headgate.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from headgate.gateway import Gateway
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1)
 LIMIT = st.integers(8, 2**40) | st.just(math.inf)
@@ -215,3 +220,19 @@ def test_the_supervisor_has_no_grpc() -> None:
         "sys.exit(' '.join(found) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+async def test_a_worker_says_that_it_has_renewed_whatever_its_files_are() -> None:
+    """Its supervisor waits for all of them, and would obey no reload any more."""
+
+    class Faulty:
+        async def refresh(self) -> None:
+            raise FileNotFoundError("tls.crt")
+
+    worker = Worker()
+    told: list[object] = []
+    worker._link.send = told.append  # type: ignore[method-assign,assignment]
+    with structlog.testing.capture_logs() as logs:
+        await worker._finish_renewal(cast("Gateway", Faulty()), 7)
+    assert told == [messages.Renewed(7)]
+    assert [line["log_level"] for line in logs] == ["error"]

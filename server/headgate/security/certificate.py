@@ -82,6 +82,8 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         context.load_cert_chain(tls.cert_file or "", tls.key_file, password="")
     except ssl.SSLError as error:
         raise ConfigError([_unusable(tls, error)]) from None
+    except OSError as error:
+        raise ConfigError([_unreadable("cert_file, tls.key_file", error)]) from None
     if tls.client_ca_file:
         context.verify_mode = ssl.CERT_REQUIRED
         # No session outlives a change of the authorities.
@@ -92,7 +94,14 @@ def _context(tls: TlsSettings) -> ssl.SSLContext:
         except ssl.SSLError:
             line = f"tls.client_ca_file: {tls.client_ca_file} holds no PEM certificate"
             raise ConfigError([line]) from None
+        except OSError as error:
+            raise ConfigError([_unreadable("client_ca_file", error)]) from None
     return context
+
+
+def _unreadable(names: str, error: OSError) -> str:
+    """It was there a moment ago, and is being replaced, perhaps."""
+    return f"tls.{names}: cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def _unusable(tls: TlsSettings, error: ssl.SSLError) -> str:

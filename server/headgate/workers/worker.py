@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 
+import structlog
 import uvloop
 
 from headgate.collector import calm_collector, tidy
@@ -22,6 +23,8 @@ from headgate.workers import messages
 from headgate.workers.ledger import SupervisorLedger
 from headgate.workers.link import Link
 from headgate.workers.outfit import settings_of
+
+log = structlog.get_logger()
 
 
 class Worker:
@@ -88,7 +91,10 @@ class Worker:
         task.add_done_callback(self._renewals.discard)
 
     async def _finish_renewal(self, gateway: Gateway, number: int) -> None:
-        await gateway.refresh()
+        try:
+            await gateway.refresh()
+        except Exception:  # the supervisor waits for all; what was read before stays at work
+            log.exception("a look at the files failed")
         self._link.send(messages.Renewed(number))
 
     def _hear(self, message: messages.ToWorker) -> None:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headgate.redis_ledger import RedisLedger
-from headgate.redis_ledger.ledger import SCRIPT
+from headgate.redis_ledger.ledger import SCRIPT, SETTLE_OF_YOUNG
 from headgate.throttle.ledger import LedgerError
 from headgate.throttle.pacer import Pace
 from headgate.throttle.schedule import LONG_AGO, MICRO, Schedule, Terms
@@ -276,6 +276,50 @@ async def test_one_round_trip_a_slot(
     for _ in range(10):
         await ledger.reserve(1, SOON)
     assert commands() - before == 10
+
+
+async def test_data_that_were_lost_are_a_loss(
+    server: RedisServer, member: Callable[..., RedisLedger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who makes the schedule anew was in it, so others may have slots of the one before."""
+    monkeypatch.setattr(
+        "headgate.redis_ledger.ledger.YOUNG", 0
+    )  # as if the server had been there for long
+    first, second = member("a"), member("b")
+    await enter(first)
+    await enter(second)
+    heard: list[float] = []
+    first.on_pause = heard.append
+    client = redis.Redis(port=server.port)
+    client.flushall()
+    client.close()
+    with pytest.raises(LedgerError):
+        await first.reserve(1, SOON)
+    before = time.monotonic()
+    await enter(first)
+    assert heard[-1] >= before + SETTLE_OF_YOUNG - 0.1
+
+
+async def test_a_subscription_that_ends_is_made_again(
+    server: RedisServer, member: Callable[..., RedisLedger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was missed meanwhile is asked for."""
+    monkeypatch.setattr("headgate.redis_ledger.ledger.LISTEN_AGAIN", 0.01)
+    first, second = member("a"), member("b")
+    await enter(first)
+    await enter(second)
+    back, paused = asyncio.Event(), asyncio.Event()
+    second.on_change = back.set
+    second.on_pause = lambda _: paused.set()
+    client = redis.Redis(port=server.port)
+    both = [(b"headgate:{test}", 2)]
+    while client.pubsub_numsub("headgate:{test}") != both:  # noqa: ASYNC110 - in another process
+        await asyncio.sleep(0.01)
+    client.client_kill_filter(_type="pubsub")
+    client.close()
+    await back.wait()
+    await first.pause(time.monotonic() + 20)
+    await paused.wait()
 
 
 @pytest.mark.parametrize("database", [0, 1])

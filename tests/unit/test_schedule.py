@@ -134,3 +134,16 @@ def test_no_two_slots_are_too_close(
     for i, first in enumerate(out):
         for j in range(i + 1, len(out)):
             assert out[j] - first >= (j - i) * terms.spacing - terms.tolerance
+
+
+def test_what_comes_back_from_before_a_step_of_the_clock_is_nobodys(schedule: Schedule) -> None:
+    """The instants moved back with the clock, and their holder knows them by the old numbers."""
+    _, later = schedule.reserve(START, 2)
+    now = START - 10 * MICRO
+    schedule.free_at(now)
+    schedule.give_back(now, [later])
+    got = []
+    for _ in range(24):
+        got += schedule.reserve(now, 1)
+        now = max(now, got[-1])
+    assert min(after - before for before, after in pairwise(sorted(got))) >= HALF

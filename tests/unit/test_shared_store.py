@@ -6,9 +6,12 @@ import math
 
 import pytest
 
+from headgate.errors import WaitTooLong
 from headgate.throttle.ledger import Standing
 from headgate.throttle.pacer import Pace
 from headgate.throttle.shared_store import SharedStore
+from headgate.throttle.throttle import Throttle
+from headgate.throttle.ticket import Patience, Phase
 
 PACE = Pace(rate=2, min_interval=0.5)
 NOW = 100.0
@@ -184,3 +187,24 @@ def test_the_lead_follows_the_handshakes(store: SharedStore) -> None:
     store.start(store.take(NOW + 0.7), NOW + 0.9)
     store.hear(standing(NOW + 3), NOW + 2, 0.001)
     assert NOW + 3 - store.next_slot(NOW + 2) > before + 0.2
+
+
+def test_a_pause_that_another_heard_of_is_judged_here_too(store: SharedStore) -> None:
+    """Who would start behind its deadline hears it now, wherever the 429 came (promise 4)."""
+    gate = Throttle(store)
+    ticket = gate.enqueue(NOW, "a", patience=Patience(NOW + 5, "the deadline"))
+    assert ticket.phase is Phase.WAITING
+    store.hear_pause(NOW + 30)
+    assert gate.step(NOW + 0.1) == [ticket]
+    assert isinstance(ticket.error, WaitTooLong)
+
+
+def test_a_slot_of_another_pace_is_no_grant_any_more() -> None:
+    """One that comes back behind a change may be too near to what others have by now."""
+    store = SharedStore(Pace(rate=20, min_interval=0.05))
+    store.hear(standing(NOW + 0.1), NOW, 0.001)
+    store.expect(NOW, 1)
+    slot = store.take(store.next_slot(NOW))
+    store.change(PACE, NOW)
+    store.release(slot)
+    assert store.next_slot(NOW) == math.inf

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SILENCE = 15
 """Seconds without a sign of life after which a member is not counted any more."""
 
+LISTEN_AGAIN = 1.0
+"""Seconds from the end of a subscription to the next one."""
+
 YOUNG = 5
 SETTLE_OF_YOUNG = 2.0
 """Seconds without a slot in a new schedule of a server that started less than `YOUNG` ago.
@@ -79,6 +82,7 @@ class RedisLedger:
         self._client: redis.asyncio.Redis | None = None
         self._listening: asyncio.Task[None] | None = None
         self._sha = ""
+        self._was_in = False
         self.name = _name(url)
 
     def __repr__(self) -> str:
@@ -91,8 +95,13 @@ class RedisLedger:
             self._sha = await self._client.script_load(SCRIPT)
             await self._learn_time(self._client)
             settle_of_new = await _settle_of_new(self._client)
+        if self._was_in:  # a schedule that is not there any more was lost; others have slots of it
+            settle_of_new = SETTLE_OF_YOUNG
         self._listening = asyncio.create_task(self._listen())
-        return await self._call("join", self._there(latest), micro(settle), micro(settle_of_new))
+        settles = micro(settle), micro(settle_of_new)
+        standing = await self._call("join", self._there(latest), *settles)
+        self._was_in = True
+        return standing
 
     async def reserve(self, count: int, lead: float) -> Standing:
         doubt = self._server_clock.doubt(self._clock())
@@ -142,7 +151,8 @@ class RedisLedger:
         now, free_at, members, rank, pause, *instants = reply
         arrived = self._clock()
         if not self._server_clock.exchange(sent, now / MICRO, arrived):
-            instants = []  # of a clock that was set anew; who shares it may have others near them
+            # Of a clock that was set anew; who shares it may have others near them.
+            instants, self._reserved = [], {}
         self._reserved = {mine: us for mine, us in self._reserved.items() if mine > arrived}
         ours = {self._here(instant): instant for instant in instants}
         self._reserved |= ours
@@ -171,15 +181,23 @@ class RedisLedger:
             self._server_clock.exchange(sent, seconds + micros / MICRO, self._clock())
 
     async def _listen(self) -> None:
-        """Hears of pauses at once; they come with every reply, too, so that a loss is no harm."""
+        """Hears of pauses at once; they come with every reply, too, so that a gap is no harm."""
+        missed = False
+        while True:
+            with suppress(RedisError, OSError):
+                await self._subscribe(missed=missed)
+            missed = True
+            await asyncio.sleep(LISTEN_AGAIN)
+
+    async def _subscribe(self, *, missed: bool) -> None:
         client = _connect(self._url, self._options)
         try:
             async with client.pubsub() as channel:
                 await channel.subscribe(self._keys[0])
+                if missed:
+                    self.on_change()
                 async for message in channel.listen():
                     self._hear(message)
-        except (RedisError, OSError):
-            return
         finally:
             await _close(client)
 

@@ -93,7 +93,7 @@ elseif operation == 'reserve' then
 elseif operation == 'give' then
   for number = 7, #ARGV do
     local instant = tonumber(ARGV[number])
-    if instant >= math.max(now, pause) then
+    if instant >= math.max(now, pause) and instant <= last then -- later: of a clock before a step
       redis.call('ZADD', returned, exact(instant), exact(instant))
     end
   end

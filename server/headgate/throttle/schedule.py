@@ -96,7 +96,7 @@ class Schedule:
     def give_back(self, now: int, instants: Iterable[int]) -> None:
         """Lets others have what was reserved and will not be used; what is past is lost."""
         now = max(self._tick(now), self._pause)
-        coming = {instant for instant in instants if instant >= now}
+        coming = {instant for instant in instants if now <= instant <= self._last}
         self._free = sorted({*self._free, *coming})
 
     def pause(self, now: int, until: int) -> None:

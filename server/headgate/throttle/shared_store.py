@@ -77,6 +77,7 @@ class SharedStore:
         self.counts = {"used": 0, "missed": 0, "late": 0, "returned": 0, "own": 0}
         self.members = max(1, least_members)
         self.went_alone = False
+        self.moved = False
         self._least_members = max(1, least_members)
         self._current = pace
         self._burst = pace.burst
@@ -176,8 +177,8 @@ class SharedStore:
         slot = cast("SharedSlot", slot)
         if slot in self._stranded:
             self._stranded.remove(slot)
-        if slot.held:
-            slot.held = False
+        held, slot.held = slot.held, False
+        if held and slot.pace == self._pace:  # one of another pace may be too near to others
             insort(self._grants, Grant(slot.at, slot.own))
             self.on_need()
 
@@ -261,6 +262,7 @@ class SharedStore:
 
     def hear_pause(self, until: float) -> None:
         """Nothing may start before this instant."""
+        self.moved = self.moved or until > self._cooldown
         self._cooldown = max(self._cooldown, until)
         self._grants = [g for g in self._grants if g.at >= self._cooldown - self._window]
 

@@ -32,10 +32,12 @@ class Store(Protocol):
     Attributes:
         interval: seconds between two slots in the long run; 0: no pace.
         exact: whether `forecast` is arithmetic, or an estimate because others share the limit.
+        moved: somebody else has moved the schedule on; whoever judges who waits sets it back.
     """
 
     interval: float
     exact: bool
+    moved: bool
 
     def next_slot(self, now: float) -> float:
         """The instant, `now` or later, of the next slot that nobody holds; inf: not known yet."""
@@ -83,6 +85,7 @@ class MemoryStore:
     """
 
     exact = True
+    moved = False
 
     def __init__(self, pace: Pace) -> None:
         self.interval = pace.interval

@@ -154,7 +154,7 @@ class Throttle:
         now = self._tick(now)
         if self._room.first_end < now:
             self._give_up(self._room.pop_ended(now, inclusive=False), now)
-        if now >= self._rejudge_at():
+        if self._store.moved or now >= self._rejudge_at():
             self._judge(now)
         granted = []
         while self._room and self._is_due(now):
@@ -323,6 +323,7 @@ class Throttle:
         By the pace alone: an estimate may refuse at the door, but it throws nobody out.
         """
         self._judged = now
+        self._store.moved = False
         self._slack = math.inf
 
         def fits(ticket: Ticket, ahead: int) -> bool:

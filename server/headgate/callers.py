@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from headgate.throttle.ticket import Ticket
     from headgate.upstream import Call, Chunk, Upstream
 
-# Callers whose schedules are remembered; idle ones are forgotten beyond it.
+# Callers whose schedules are remembered; those who have their whole allowance again are forgotten
+# beyond it, and beyond CROWD all who have no call here.
 MAX_REMEMBERED = 10_000
+CROWD = 20_000
 
 
 class CallersDoor:
@@ -104,13 +106,14 @@ class CallersDoor:
     def _forget_idle(self) -> None:
         """Make room by forgetting those who have used nothing lately, the longest unseen first.
 
-        Two are looked at for one that comes; who is busy goes to the end, so that others are next.
+        Two are looked at for one that comes; who is kept goes to the end, so that others are next.
         """
         if len(self._turnstiles) < MAX_REMEMBERED:
             return
+        crowded = len(self._turnstiles) >= CROWD
         for caller in list(islice(self._turnstiles, 2)):
             turnstile = self._turnstiles.pop(caller)
-            if not turnstile.rested:
+            if turnstile.busy or not (crowded or turnstile.rested):
                 self._turnstiles[caller] = turnstile
 
 

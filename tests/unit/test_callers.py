@@ -74,6 +74,21 @@ async def test_strangers_are_forgotten_behind_callers_that_stay(
         assert {f"long-{number}" for number in range(4)} < set(door._turnstiles)
 
 
+async def test_a_crowd_is_forgotten_before_it_has_its_allowance_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At a slow rate that takes long, and somebody may have any number of addresses."""
+    monkeypatch.setattr(callers, "MAX_REMEMBERED", 10)
+    monkeypatch.setattr(callers, "CROWD", 20)
+    door = CallersDoor(Inner(), CallersSettings(rate=0.01))
+    async with door.open(call("long")):
+        for number in range(200):
+            async with door.open(call(f"stranger-{number}")):
+                pass
+            assert len(door._turnstiles) <= 20 + 1
+        assert "long" in door._turnstiles
+
+
 @pytest.mark.parametrize("queue_wait", [None, 0.01])
 async def test_a_wait_that_ends_in_line_is_for_ones_own_allowance(queue_wait: float | None) -> None:
     """As one that is too long at the door, whether our limit or the call's own ends it."""

@@ -40,11 +40,15 @@ class Turnstile:
         return f"<Turnstile {self.throttle!r}>"
 
     @property
+    def busy(self) -> bool:
+        """Somebody waits, or is inside."""
+        return bool(self.throttle.waiting or self.throttle.in_flight)
+
+    @property
     def rested(self) -> bool:
-        """Nobody waits, nobody is inside, and whoever came now would start at once."""
+        """Not busy, and whoever came now would start at once."""
         now = self._clock()
-        busy = self.throttle.waiting or self.throttle.in_flight
-        return not busy and self.throttle.predict(now, "").at <= now
+        return not self.busy and self.throttle.predict(now, "").at <= now
 
     async def enter(
         self,

@@ -65,8 +65,7 @@ class CallersDoor:
         call.promised = ticket.told
         try:
             with _own_allowance(limits):
-                while not await turnstile.start(ticket):
-                    pass
+                await turnstile.start(ticket)
             async with self._inner.open(call) as chunks:
                 yield chunks
         finally:

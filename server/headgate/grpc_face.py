@@ -33,11 +33,11 @@ from headgate.translate import RequestReader, extra_from_struct
 from headgate.upstream import Call, Chunk, Upstream, extend
 from headgate.v1 import chat_pb2 as pb
 from headgate.v1 import chat_pb2_grpc
-from headgate.validate import MAX_ITEMS, crowd
+from headgate.validate import crowds
 from headgate.watch import Unwatched, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -265,18 +265,16 @@ class Arrived:
             message = pb.ChatRequest.FromString(data)
         except DecodeError:
             raise InvalidRequest([_UNREADABLE]) from None
-        if wrong := list(_crowds(message)):
+        if wrong := _crowds(message):
             raise InvalidRequest(wrong)
         return message
 
 
-def _crowds(message: pb.ChatRequest) -> Iterator[FieldViolation]:
-    yield from crowd("messages", len(message.messages))
-    yield from crowd("tools", len(message.tools))
-    yield from crowd("stop", len(message.stop))
-    if len(message.messages) <= MAX_ITEMS:
-        parts = sum(len(each.parts) + len(each.tool_calls) for each in message.messages)
-        yield from crowd("messages.parts", parts)
+def _crowds(message: pb.ChatRequest) -> list[FieldViolation]:
+    asked, tools, stop = message.messages, message.tools, message.stop
+    return crowds({"messages": len(asked), "tools": len(tools), "stop": len(stop)}) or crowds(
+        {"messages.parts": sum(len(each.parts) + len(each.tool_calls) for each in asked)}
+    )
 
 
 def add_chat_service(servicer: ChatServicer, server: grpc.aio.Server) -> None:

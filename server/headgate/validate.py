@@ -16,7 +16,7 @@ import msgspec
 from headgate.errors import FieldViolation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from headgate import wire
 
@@ -43,18 +43,18 @@ def violations(request: wire.ChatRequest) -> list[FieldViolation]:
     return [*_messages(request), *_sampling(request), *_counts(request), *_tools(request)]
 
 
-def crowd(field: str, count: int) -> Iterator[FieldViolation]:
-    """What is wrong with so many items."""
-    if count > MAX_ITEMS:
-        yield FieldViolation(field, f"has {count} items; allowed: at most {MAX_ITEMS}")
+def crowds(counts: Mapping[str, int]) -> list[FieldViolation]:
+    """The fields with too many items for a look at each; a face asks before it reads them."""
+    return [
+        FieldViolation(field, f"has {count} items; allowed: at most {MAX_ITEMS}")
+        for field, count in counts.items()
+        if count > MAX_ITEMS
+    ]
 
 
 def _messages(request: wire.ChatRequest) -> Iterator[FieldViolation]:
     if not request.messages:
         yield FieldViolation("messages", "is empty; at least one message is required")
-    if len(request.messages) > MAX_ITEMS:
-        yield from crowd("messages", len(request.messages))
-        return
     for index, message in enumerate(request.messages):
         yield from _message(f"messages[{index}]", message)
 
@@ -106,9 +106,6 @@ def _counts(request: wire.ChatRequest) -> Iterator[FieldViolation]:
 
 
 def _tools(request: wire.ChatRequest) -> Iterator[FieldViolation]:
-    if request.tools and len(request.tools) > MAX_ITEMS:
-        yield from crowd("tools", len(request.tools))
-        return
     for index, tool in enumerate(request.tools or ()):
         path = f"tools[{index}]"
         if tool.type != "function":

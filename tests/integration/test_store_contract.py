@@ -50,8 +50,7 @@ class Line:
         ticket = await self.turnstile.enter(enqueue, lambda _: None)
         try:
             await asyncio.sleep(handshake)
-            while not await self.turnstile.start(ticket):
-                pass
+            await self.turnstile.start(ticket)
             self.starts.append((time.monotonic(), name))
         finally:
             self.turnstile.leave(ticket)

@@ -225,8 +225,7 @@ class Member:
         ticket = await self.turnstile.enter(enqueue, lambda _: None)  # type: ignore[arg-type]
         try:
             await asyncio.sleep(self.connect)
-            while not await self.turnstile.start(ticket):
-                pass
+            await self.turnstile.start(ticket)
             self.starts.append(asyncio.get_running_loop().time())
             self.went_alone |= self.store.went_alone
         finally:

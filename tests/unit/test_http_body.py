@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headgate.errors import FieldViolation, InvalidRequest
 from headgate.http_face.body import OPENAI, PUBLISHED, Dialect, read_body
+from headgate.validate import MAX_ITEMS
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 
@@ -180,6 +181,28 @@ def test_whole_numbers_may_be_written_with_a_point(said: bytes, read: int) -> No
     found = read_body(b'{"messages":[],"max_tokens":' + said + b"}", PUBLISHED)
     assert (found.request.max_tokens, found.found) == (read, [])
     assert refusal(b'{"messages":[],"max_tokens":1.5}') != []
+
+
+@pytest.mark.parametrize(
+    ("fields", "crowded"),
+    [
+        ({"messages": HELLO * (MAX_ITEMS + 1)}, "messages"),
+        ({"tools": [{"function": {"name": "f"}}] * (MAX_ITEMS + 1)}, "tools"),
+        ({"stop": ["a"] * (MAX_ITEMS + 1)}, "stop"),
+        (
+            {
+                "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 101}]
+                * 100
+            },
+            "messages.content",
+        ),
+    ],
+)
+def test_a_crowd_is_refused(fields: dict[str, Any], crowded: str) -> None:
+    """As over gRPC: what is too much to look at each is only counted."""
+    (violation,) = refusal(body(**fields))
+    assert violation.field == crowded
+    assert violation.description.endswith(f"items; allowed: at most {MAX_ITEMS}")
 
 
 def test_a_schema_of_null_is_unset() -> None:

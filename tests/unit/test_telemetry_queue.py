@@ -47,8 +47,7 @@ class Metered:
         ticket = await self.turnstile.enter(enqueue, lambda _: None)
         try:
             await asyncio.sleep(connect)
-            while not await self.turnstile.start(ticket):
-                pass
+            await self.turnstile.start(ticket)
             await asyncio.sleep(lasts)
         finally:
             self.turnstile.leave(ticket)

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from headgate import wire
 from headgate.errors import FieldViolation, InvalidRequest
+from headgate.validate import crowds
 
 _float = msgspec.json.Decoder(float).decode
 _split = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -66,7 +67,7 @@ def read_body(data: bytes, dialect: Dialect) -> Body:
     """Decode the JSON of a request.
 
     Raises:
-        InvalidRequest: no JSON object, or its messages cannot be read.
+        InvalidRequest: no JSON object, its messages cannot be read, or there is too much in it.
     """
     fields = _fields(data)
     found: list[FieldViolation] = []
@@ -77,6 +78,8 @@ def read_body(data: bytes, dialect: Dialect) -> Body:
         # Tools that cannot be read are there all the same, so a choice among them is no fault.
         known.pop("tool_choice", None)
     request = wire.ChatRequest(messages=known.pop("messages", []), **known)
+    if crowded := _crowds(request):
+        raise InvalidRequest(crowded)
     _forget_null_schemas(request)
     extra = _extra(fields, found) if dialect.unknown_is_extra else {}
     if request.stream is None:
@@ -111,6 +114,19 @@ def _known_fields(fields: dict[str, Raw], found: list[FieldViolation]) -> dict[s
         if name in _decoders and (bytes(raw) != _NULL or name == "messages"):
             _decode_into(known, name, raw, _decoders[name], found)
     return known
+
+
+def _crowds(request: wire.ChatRequest) -> list[FieldViolation]:
+    asked, tools = request.messages, request.tools or ()
+    stop = request.stop if isinstance(request.stop, list) else ()
+    return crowds({"messages": len(asked), "tools": len(tools), "stop": len(stop)}) or crowds(
+        {"messages.content": sum(_parts(message) for message in asked)}
+    )
+
+
+def _parts(message: wire.Message) -> int:
+    content = message.content if isinstance(message.content, list) else ()
+    return len(content) + len(message.tool_calls or ())
 
 
 def _forget_null_schemas(request: wire.ChatRequest) -> None:

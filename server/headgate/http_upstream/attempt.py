@@ -123,7 +123,7 @@ class Attempt:
         except CONNECT_TIMEOUT as error:
             raise self._fail(self._ours(error)) from error
         except TimeoutError as error:
-            if self._loop.time() > self._total_at - RESOLUTION:
+            if self._total_is_over:
                 phase = "total"
             raise self._fail(UpstreamTimeout(phase, self._bound(phase))) from error
         except UpstreamError as error:
@@ -243,7 +243,7 @@ class Attempt:
             self._check_total()
             chunk = self._feed(await self._read())
         except TimeoutError as error:
-            phase: TimeoutPhase = "total" if self._loop.time() >= self._total_at else "idle"
+            phase: TimeoutPhase = "total" if self._total_is_over else "idle"
             fault: UpstreamError = UpstreamTimeout(phase, self._bound(phase))
             fault.__cause__ = error
         except UpstreamError as error:
@@ -280,10 +280,14 @@ class Attempt:
         assert self._body is not None  # noqa: S101 - the first content came through it
         self._body.limit(min(self._loop.time() + self._patience, self._total_at))
 
+    @property
+    def _total_is_over(self) -> bool:
+        return self._loop.time() > self._total_at - RESOLUTION
+
     def _check_total(self) -> None:
         """A reader that is slower than the upstream never waits, so no timer would run out."""
         assert self._body is not None  # noqa: S101 - the first content came through it
-        if self._loop.time() >= self._total_at and not self._body.complete:
+        if self._total_is_over and not self._body.complete:
             raise TimeoutError
 
     def _opening_limit(self) -> tuple[float, TimeoutPhase]:

@@ -74,9 +74,7 @@ class Transport(httpx.AsyncBaseTransport):
         except BaseException:  # whatever ended it, the connection must not stay open
             if exchange is not None:
                 exchange.leave()
-            if connection.transport is not None:
-                connection.transport.abort()
-            connection.close()
+            _cut(connection)
             raise
         return httpx.Response(
             exchange.status,
@@ -154,9 +152,14 @@ class Body(httpx.AsyncByteStream):
             self._exchange.give_back()
             connection.release()
         else:
-            if connection.transport is not None:
-                connection.transport.abort()  # TLS would wait for the peer's farewell, up to 30 s
-            connection.close()
+            _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    """At once: closing would wait for the peer's farewell over TLS, up to 30 s."""
+    if connection.transport is not None:
+        connection.transport.abort()
+    connection.close()
 
 
 def _trust(settings: UpstreamSettings, proxy: URL | None) -> ssl.SSLContext | bool:

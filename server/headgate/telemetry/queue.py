@@ -109,8 +109,8 @@ class MeteredTurnstile(Turnstile):
             wait.end()
         return ticket
 
-    async def start(self, ticket: Ticket) -> bool:
-        started = await super().start(ticket)
+    async def may_start(self, ticket: Ticket) -> bool:
+        started = await super().may_start(ticket)
         if started:
             self._meter.delay.observe(self._clock() - ticket.granted_at)
         return started

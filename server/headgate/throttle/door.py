@@ -150,7 +150,7 @@ class _SlotGate:
         self._ticket = ticket
 
     async def connected(self) -> bool:
-        return await self._turnstile.start(self._ticket)
+        return await self._turnstile.may_start(self._ticket)
 
     def written(self) -> None:
         self._turnstile.started(self._ticket)

@@ -79,8 +79,17 @@ class Turnstile:
         self.throttle.leave(ticket, self._clock())
         self.turn()
 
-    async def start(self, ticket: Ticket) -> bool:
-        """Whether a granted ticket may write its request now; the next slot counts from here.
+    async def start(self, ticket: Ticket) -> None:
+        """Wait until a granted ticket may write its request; the next slot counts from here.
+
+        Raises:
+            WaitTooLong: the slot that is left for it comes too late.
+        """
+        while not await self.may_start(ticket):
+            pass
+
+    async def may_start(self, ticket: Ticket) -> bool:
+        """Whether a granted ticket may write its request now; yes: the next slot counts from here.
 
         False: it was too early, and has waited; to be asked again.
 

@@ -20,7 +20,7 @@ from bench.cost.callers import Target, caller
 from bench.cost.process import Process
 from bench.cost.running import MEASURED, on
 from bench.cost.table import ROOT
-from support.operator_page import free_ports
+from support.ports import free_port
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Peer(ABC):
     async def running(self, mock: Mock) -> AsyncIterator[Running]:
         """On the core that is measured, until it answers a call."""
         await self.install()
-        port = int(free_ports("0")["0"])
+        port = free_port()
         target = Target("http", f"127.0.0.1:{port}", 0, headers=self.headers(mock))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)

@@ -84,8 +84,7 @@ async def _call_again_and_again(turnstile: Turnstile) -> None:
     while True:
         ticket = await turnstile.enter(enqueue, _quiet)
         try:
-            while not await turnstile.start(ticket):
-                pass
+            await turnstile.start(ticket)
         finally:
             turnstile.leave(ticket)
         await asyncio.sleep(0)  # as a call's own work would do

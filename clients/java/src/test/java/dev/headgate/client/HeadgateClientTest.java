@@ -24,6 +24,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -231,28 +232,24 @@ class HeadgateClientTest {
   /** Cancelling the future cancels the call, and the gateway hears of it. */
   @Test
   void cancellingTheFutureReachesTheGateway() throws Exception {
-    gateway.onStream = stream -> stream.onNext(delta(1, "Hel"));
-    CountDownLatch streaming = new CountDownLatch(1);
-    try (HeadgateClient client = gateway.client().build()) {
-      CompletableFuture<StreamFinished> end =
-          client.streamChatAsync(REQUEST, piece -> streaming.countDown());
-      assertTrue(streaming.await(FakeGateway.PATIENCE_SECONDS, TimeUnit.SECONDS));
-      end.cancel(true);
-
-      assertTrue(gateway.hearsCancellation());
-    }
+    reachesTheGateway(end -> end.cancel(true));
   }
 
   /** So does whatever else completes it, such as orTimeout; the answer's rest is nobody's. */
   @Test
   void completingTheFutureReachesTheGateway() throws Exception {
+    reachesTheGateway(end -> end.completeExceptionally(new TimeoutException()));
+  }
+
+  private void reachesTheGateway(Consumer<CompletableFuture<StreamFinished>> ending)
+      throws Exception {
     gateway.onStream = stream -> stream.onNext(delta(1, "Hel"));
     CountDownLatch streaming = new CountDownLatch(1);
     try (HeadgateClient client = gateway.client().build()) {
       CompletableFuture<StreamFinished> end =
           client.streamChatAsync(REQUEST, piece -> streaming.countDown());
       assertTrue(streaming.await(FakeGateway.PATIENCE_SECONDS, TimeUnit.SECONDS));
-      end.completeExceptionally(new TimeoutException());
+      ending.accept(end);
 
       assertTrue(gateway.hearsCancellation());
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from contextlib import suppress
-from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from support.ports import free_port
 from support.processes import clean_environment
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 START_SECONDS = 60
 STOP_SECONDS = 30
 LOG_SECONDS = 5
-PORTS = range(20000, 32000)
 
 
 class GatewayError(Exception):
@@ -188,18 +186,3 @@ class GatewayProcess:
             self._spoke.set()
         if not listening.done():
             listening.set_result(False)  # it has ended
-
-
-def free_port() -> int:
-    """A port at which nobody listens now.
-
-    It is none of those that systems give to outgoing connections, so that it stays free while the
-    gateway that has it is stopped.
-    """
-    for port in SystemRandom().sample(PORTS, k=100):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise GatewayError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")

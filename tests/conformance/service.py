@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from front import Front
-from gateways import GatewayProcess, PortTakenError, free_port
+from gateways import GatewayProcess, PortTakenError
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import gateways
 from behaviours import BEHAVIOURS
 from cases import CASES, CaseError, Gateway, Suite, load, parse, request_of
 from gateways import StartError
@@ -18,6 +17,7 @@ from papers import Papers, PapersError
 from programs import ROOT, Language, ProgramError, languages
 from report import BEGIN, END, Table, write_between_markers
 from run import Outcome, Runner
+from support.ports import free_port
 from upstream import ConformanceUpstream
 
 if TYPE_CHECKING:
@@ -238,8 +238,8 @@ async def test_a_port_that_somebody_else_got_first_is_left_to_him(
 ) -> None:
     """The gateway starts at another one, and no case fails for it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        ports = [taken.getsockname()[1], gateways.free_port()]
-        monkeypatch.setattr(gateways, "free_port", lambda: ports.pop(0))
+        ports = [taken.getsockname()[1], free_port()]
+        monkeypatch.setattr("gateways.free_port", lambda: ports.pop(0))
         assert await run(SUITE, PYTHON, [case_of("stream")], papers) == {"stream": []}
     assert ports == []
 

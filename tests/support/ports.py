@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PORTS = range(15_000, 20_000)
-"""None that systems give to whoever asks for any, and below those of the conformance kit."""
+PORTS = range(15_000, 32_000)
+"""None that systems give to whoever asks for any, or to outgoing connections."""
 
 _given: set[int] = set()
 
@@ -19,12 +19,15 @@ _given: set[int] = set()
 def free_port() -> int:
     """A port at which nobody listens now, and that is given once only.
 
+    So it stays free while a server that has it is stopped.
+
     Raises:
         OSError: there is none.
     """
     for port in SystemRandom().sample(PORTS, k=len(PORTS)):
         if port not in _given:
             with socket.socket() as probe, suppress(OSError):
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
                 _given.add(port)
                 return port
